@@ -1,0 +1,319 @@
+//! Frames from the guest to the window: connecting the stream, offering formats and sizes, and the way
+//! of each frame through the mailbox to a commit or back.
+
+use std::time::{Duration, Instant};
+
+use calloop::generic::Generic;
+use calloop::{Interest, Mode, PostAction, RegistrationToken};
+use tracing::{debug, info, warn};
+
+use crate::bridge::Bridge;
+use crate::host::buffers::{CopyReason, Prepared};
+use crate::host::size::WindowSize;
+use crate::stats::Path;
+use crate::video::frame::{BufferId, Frame, Kind, Negotiated};
+use crate::video::mailbox::Mailbox;
+use crate::video::negotiation::Negotiation;
+use crate::video::pods::{MaxRate, StreamSize, UNLIMITED};
+use crate::video::resize::Debounce;
+use crate::video::stream::{VideoEvent, VideoStream};
+
+/// Session managers link within milliseconds; after this long there is none.
+const LINK_PATIENCE: Duration = Duration::from_millis(1500);
+
+/// A stream that has no format after this long will not get one.
+const FORMAT_PATIENCE: Duration = Duration::from_secs(8);
+
+/// Where the stream stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Link {
+    /// Nobody has linked it yet.
+    Missing {
+        /// Since when.
+        since: Instant,
+    },
+    /// We did it ourselves.
+    ByHand {
+        /// Since when the stream exists.
+        since: Instant,
+    },
+    /// It has a format.
+    Settled,
+}
+
+/// The rate that was asked for with the present size. Mutter takes the first one as the monitor's refresh
+/// rate and drops frames that come "too early" for it; the same size with a higher one lifts that limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RateStep {
+    Refresh,
+    Lifted,
+}
+
+struct Connected {
+    stream: VideoStream,
+    token: Option<RegistrationToken>,
+    link: Link,
+    asked: StreamSize,
+    step: RateStep,
+}
+
+/// The frame path's state.
+#[derive(Default)]
+pub struct Frames {
+    video: Option<Connected>,
+    mailbox: Mailbox<Frame>,
+    negotiation: Negotiation,
+    window: Option<WindowSize>,
+    resizing: Debounce,
+    said_bad: bool,
+    said_copy: bool,
+}
+
+impl Frames {
+    /// The next thing that happened on the stream.
+    pub fn next_event(&self) -> Option<VideoEvent> {
+        self.video.as_ref()?.stream.next_event()
+    }
+
+    /// When [`Bridge::check_resize`] has something to do.
+    pub fn deadline(&self) -> Option<Instant> {
+        let link = self.video.as_ref().and_then(|video| match video.link {
+            Link::Missing { since } => Some(since + LINK_PATIENCE),
+            Link::ByHand { since } => Some(since + FORMAT_PATIENCE),
+            Link::Settled => None,
+        });
+        link.into_iter().chain(self.resizing.deadline()).min()
+    }
+
+    fn give_back(&self, id: BufferId) {
+        if let Some(video) = &self.video {
+            video.stream.give_back(id);
+        }
+    }
+}
+
+impl Bridge {
+    /// Connects the stream as soon as there are both a session and a size to ask for.
+    pub(super) fn connect_video(&mut self) {
+        let (Some(session), Some(window), None) = (self.guest.session(), self.frames.window, &self.frames.video) else {
+            return;
+        };
+        let asked = if session.resizable { StreamSize::Fixed(window.pixels.0, window.pixels.1) } else { StreamSize::Any };
+        let offers = self.frames.negotiation.offers(&self.host.formats());
+        match VideoStream::connect(None, session.node, &offers, asked, MaxRate(window.refresh)) {
+            Ok(stream) => {
+                let source = Generic::new(stream.loop_fd(), Interest::READ, Mode::Level);
+                let token = self.handle.insert_source(source, |_, _, bridge: &mut Bridge| {
+                    if let Some(video) = &bridge.frames.video {
+                        video.stream.iterate();
+                    }
+                    Ok(PostAction::Continue)
+                });
+                let link = Link::Missing { since: Instant::now() };
+                self.frames.video = Some(Connected { stream, token: token.ok(), link, asked, step: RateStep::Refresh });
+            }
+            Err(error) => self.lose_session(&error.to_string()),
+        }
+    }
+
+    /// Takes the stream down; the picture stays.
+    pub(super) fn disconnect_video(&mut self) {
+        if let Some(mut video) = self.frames.video.take() {
+            if let Some(token) = video.token.take() {
+                self.handle.remove(token);
+            }
+            // Its frames die with it; the one in the mailbox is counted.
+            self.stats.dropped += u64::from(self.frames.mailbox.discard_if(|_| true).is_some());
+            drop(video);
+            self.host.forget_all();
+        }
+    }
+
+    pub(super) fn window_resized(&mut self, size: WindowSize) {
+        debug!(?size, "window size");
+        self.input.set_window(size.logical.0, size.logical.1);
+        let first = self.frames.window.replace(size).is_none();
+        if first {
+            self.connect_video();
+            self.commit_waiting();
+        } else {
+            self.frames.resizing.changed(Instant::now());
+        }
+    }
+
+    /// What time brings to the stream: a size that has settled, a link that nobody made.
+    pub(super) fn check_resize(&mut self, now: Instant) {
+        if self.frames.resizing.take(now) {
+            self.ask_for_window_size();
+        }
+        let Some(video) = &mut self.frames.video else { return };
+        match video.link {
+            Link::Missing { since } if now >= since + LINK_PATIENCE => {
+                info!("no session manager linked the stream; linking it by hand");
+                video.link = Link::ByHand { since };
+                if let Err(error) = video.stream.link_by_hand() {
+                    self.lose_session(&format!("nobody links the guest's stream, and PipeWire refused to ({error}); start wireplumber in the guest's session"));
+                }
+            }
+            Link::ByHand { since } if now >= since + FORMAT_PATIENCE => {
+                self.lose_session("the guest's stream got no format; start wireplumber in the guest's session");
+            }
+            _ => {}
+        }
+    }
+
+    fn ask_for_window_size(&mut self) {
+        let resizable = self.guest.session().is_some_and(|session| session.resizable);
+        let (Some(window), Some(video), true) = (self.frames.window, &mut self.frames.video, resizable) else { return };
+        let asked = StreamSize::Fixed(window.pixels.0, window.pixels.1);
+        if video.asked != asked {
+            video.asked = asked;
+            video.step = RateStep::Refresh;
+            self.offer_again("the window has another size");
+        }
+    }
+
+    /// Offers formats again, for the size that was last asked for.
+    pub(super) fn offer_again(&mut self, why: &str) {
+        let (Some(video), Some(window)) = (&mut self.frames.video, self.frames.window) else { return };
+        let rate = match video.step {
+            RateStep::Refresh => MaxRate(window.refresh),
+            RateStep::Lifted => UNLIMITED,
+        };
+        let offers = self.frames.negotiation.offers(&self.host.formats());
+        debug!(why, asked = ?video.asked, ?rate, offers = offers.len(), "offering formats");
+        video.stream.offer(&offers, video.asked, rate);
+    }
+
+    pub(super) fn format_settled(&mut self, negotiated: Negotiated) {
+        debug!(?negotiated, "the guest's format");
+        self.guest.is_here();
+        self.input.set_stream(negotiated.width, negotiated.height);
+        if let Some(video) = &mut self.frames.video {
+            video.link = Link::Settled;
+        }
+    }
+
+    pub(super) fn frame_arrived(&mut self, frame: Frame) {
+        self.stats.frame_received();
+        let size = StreamSize::Fixed(frame.negotiated.width, frame.negotiated.height);
+        if let Some(overtaken) = self.frames.mailbox.put(frame) {
+            self.frames.give_back(overtaken.buffer);
+            self.stats.dropped += 1;
+        }
+        self.commit_waiting();
+        // The monitor has its size and refresh rate now: lift the guest's limit on the rate.
+        if let Some(video) = self.frames.video.as_mut().filter(|video| video.step == RateStep::Refresh) {
+            if video.asked == size {
+                video.step = RateStep::Lifted;
+                self.offer_again("the refresh rate is settled");
+            }
+        }
+    }
+
+    /// Moves the waiting frame on, if it can.
+    pub(super) fn commit_waiting(&mut self) {
+        if !self.frames.mailbox.is_open() || self.host.window().is_none_or(|window| !window.can_show()) {
+            return;
+        }
+        let Some(frame) = self.frames.mailbox.waiting() else { return };
+        let prepared = self.host.prepare(frame);
+        if prepared == Prepared::Pending {
+            return;
+        }
+        let Some(frame) = self.frames.mailbox.take_if(|_| true) else { return };
+        match prepared {
+            Prepared::Ready if self.host.commit(&frame) => {
+                self.stats.buffer_lent();
+                let (path, why) = match frame.kind() {
+                    Some(Kind::DmaBuf) => (Path::DmaBuf, "nothing is copied"),
+                    _ => (Path::MemFd, self.frames.negotiation.why_not_dmabuf(&self.host.formats())),
+                };
+                self.committed(&frame, path, why);
+                return;
+            }
+            Prepared::MustCopy(reason) => {
+                if self.commit_copy(&frame, reason) {
+                    self.frames.give_back(frame.buffer);
+                    return;
+                }
+            }
+            Prepared::Refused => self.refused(frame.negotiated),
+            Prepared::Bad(bad) => {
+                self.stats.bad_frames += 1;
+                if !std::mem::replace(&mut self.frames.said_bad, true) {
+                    warn!("a frame of the guest {bad}; not shown, the last good one stays");
+                }
+            }
+            Prepared::Ready | Prepared::Pending => {}
+        }
+        self.frames.give_back(frame.buffer);
+        self.stats.dropped += 1;
+    }
+
+    fn commit_copy(&mut self, frame: &Frame, reason: CopyReason) -> bool {
+        let Some(video) = &self.frames.video else { return false };
+        let host = &mut self.host;
+        let mut copied = None;
+        match frame.kind() {
+            Some(Kind::MemPtr) => {
+                video.stream.with_memory(frame.buffer, |memory| copied = host.commit_copy(frame, memory));
+            }
+            _ => copied = crate::video::raw::with_file(frame, |memory| host.commit_copy(frame, memory)),
+        }
+        let Some(bytes) = copied else { return false };
+        self.stats.copied_bytes += bytes;
+        if !std::mem::replace(&mut self.frames.said_copy, true) {
+            warn!("frames are copied: {}", reason.text());
+        }
+        self.committed(frame, Path::Copy, reason.text());
+        true
+    }
+
+    fn committed(&mut self, frame: &Frame, path: Path, why: &'static str) {
+        self.frames.mailbox.committed();
+        if self.stats.path != path {
+            self.stats.path = path;
+            self.stats.why = why;
+            let Negotiated { format, modifier, width, height } = frame.negotiated;
+            info!(?format, modifier = modifier.map(|it| format!("{it:#x}")), "frames of {width}x{height} by {path} ({why})");
+        }
+        if self.stats.frame_committed() {
+            info!(latency_us = self.stats.first_frame_to_commit.map(|it| it.as_micros() as u64), "first frame shown");
+        }
+    }
+
+    pub(super) fn frame_done(&mut self) {
+        self.frames.mailbox.answered();
+        self.commit_waiting();
+    }
+
+    pub(super) fn buffer_released(&mut self, id: BufferId) {
+        self.stats.buffer_released();
+        self.frames.give_back(id);
+    }
+
+    pub(super) fn buffer_removed(&mut self, id: BufferId) {
+        if self.frames.mailbox.discard_if(|frame| frame.buffer == id).is_some() {
+            self.stats.dropped += 1;
+        }
+        self.host.forget(id);
+    }
+
+    pub(super) fn import_refused(&mut self, id: BufferId) {
+        if let Some(frame) = self.frames.mailbox.discard_if(|frame| frame.buffer == id) {
+            self.stats.dropped += 1;
+            self.frames.give_back(id);
+            self.refused(frame.negotiated);
+        }
+    }
+
+    /// The host takes no DMA-BUFs of this pair: offer without it.
+    fn refused(&mut self, negotiated: Negotiated) {
+        let Some(modifier) = negotiated.modifier else { return };
+        if self.frames.negotiation.refuse(negotiated.format, modifier) {
+            info!(format = ?negotiated.format, modifier = %format!("{modifier:#x}"), "the host refused a dmabuf; offering without this pair");
+            self.offer_again("the host refused a dmabuf");
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! The loop, the one `match` where the paths meet, and the life cycle.
+//!
+//! Sources turn bytes into events and queue them; after every turn of the loop [`Bridge::drain`] takes
+//! them in order. [`session`] brings guests up again, [`frames`] moves frames.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use calloop::futures::Scheduler;
+use calloop::generic::Generic;
+use calloop::signals::{Signal, Signals};
+use calloop::timer::{TimeoutAction, Timer};
+use calloop::{EventLoop, Interest, LoopHandle, Mode, PostAction, RegistrationToken};
+use calloop_wayland_source::WaylandSource;
+use tracing::{debug, info};
+
+use crate::bridge::frames::Frames;
+use crate::bridge::session::Guest;
+use crate::error::Error;
+use crate::guest::SessionEvent;
+use crate::host::{Host, HostEvent};
+use crate::input::ei::EiError;
+use crate::input::event::InputEvent;
+use crate::input::path::InputPath;
+use crate::options::{OnClose, Options};
+use crate::stats::Stats;
+use crate::video::stream::VideoEvent;
+
+mod frames;
+mod session;
+
+/// How the run ends.
+type End = Result<(), Error>;
+
+/// Everything there is, owned by the one loop.
+pub struct Bridge {
+    options: Options,
+    handle: LoopHandle<'static, Bridge>,
+    host: Host,
+    guest: Guest,
+    frames: Frames,
+    input: InputPath,
+    stats: Stats,
+    scheduler: Scheduler<()>,
+    session_events: Rc<RefCell<VecDeque<SessionEvent>>>,
+    /// What the EIS connection died of, noted by its source.
+    input_lost: Option<EiError>,
+    /// The one timer, and when it fires.
+    timer: Option<(RegistrationToken, Instant)>,
+    /// Set while the host's socket takes nothing.
+    host_blocked: Option<RegistrationToken>,
+    end: Option<End>,
+}
+
+impl Bridge {
+    /// Runs until the window is closed, a signal comes, or nothing can go on.
+    ///
+    /// # Errors
+    ///
+    /// Why it ended other than as asked; see [`Error::exit_code`].
+    pub fn run(options: Options) -> Result<(), Error> {
+        // Before any thread exists, so that every thread has them blocked.
+        let signals = Signals::new(&[Signal::SIGINT, Signal::SIGTERM]).context("signals cannot be handled")?;
+        let (host, queue) = Host::connect(&options)?;
+        let mut event_loop = EventLoop::<Bridge>::try_new().context("no event loop")?;
+        let handle = event_loop.handle();
+        let source = WaylandSource::new(host.connection(), queue);
+        insert(&handle, source, |(), queue, bridge| queue.dispatch_pending(&mut bridge.host))?;
+        insert(&handle, signals, |event, _, bridge| {
+            info!("{:?}: ending", event.signal());
+            bridge.end.get_or_insert(Ok(()));
+        })?;
+        let (executor, scheduler) = calloop::futures::executor().context("no executor")?;
+        insert(&handle, executor, |(), _, _| {})?;
+
+        let now = Instant::now();
+        let mut bridge = Self {
+            guest: Guest::new(now, options.guest_limit()),
+            options,
+            handle,
+            host,
+            frames: Frames::default(),
+            input: InputPath::default(),
+            stats: Stats::default(),
+            scheduler,
+            session_events: Rc::default(),
+            input_lost: None,
+            timer: None,
+            host_blocked: None,
+            end: None,
+        };
+        bridge.host.open_window(now);
+        let end = bridge.turn(&mut event_loop);
+        bridge.shut_down(&mut event_loop);
+        end
+    }
+
+    fn turn(&mut self, event_loop: &mut EventLoop<'static, Self>) -> End {
+        loop {
+            self.drain();
+            if let Some(end) = self.end.take() {
+                return end;
+            }
+            if let Err(error) = event_loop.dispatch(None, self) {
+                return Err(Error::Host(self.host.lost(&error)));
+            }
+        }
+    }
+
+    /// Handles everything that is queued, then what time has brought, and writes what that made.
+    fn drain(&mut self) {
+        while let Some(event) = self.next_event() {
+            match event {
+                Event::Host(HostEvent::Input(event)) => self.host_input(event),
+                Event::Host(HostEvent::Resized(size)) => self.window_resized(size),
+                Event::Host(HostEvent::CloseRequested) => self.close_requested(),
+                Event::Host(HostEvent::FrameDone) => self.frame_done(),
+                Event::Host(HostEvent::Presented) => self.stats.presented += 1,
+                Event::Host(HostEvent::Released(id)) => self.buffer_released(id),
+                Event::Host(HostEvent::Imported(_)) => self.commit_waiting(),
+                Event::Host(HostEvent::ImportRefused(id)) => self.import_refused(id),
+                Event::Host(HostEvent::FormatsChanged) => self.offer_again("the host's formats changed"),
+                Event::Video(VideoEvent::Frame(frame)) => self.frame_arrived(frame),
+                Event::Video(VideoEvent::Empty) => self.stats.empty += 1,
+                Event::Video(VideoEvent::Removed(id)) => self.buffer_removed(id),
+                Event::Video(VideoEvent::Format(negotiated)) => self.format_settled(negotiated),
+                Event::Video(VideoEvent::UnknownFormat) => self.lose_session("the guest chose a format that was not offered"),
+                Event::Video(VideoEvent::Streaming) => debug!("the guest's stream runs"),
+                Event::Video(VideoEvent::Paused) => debug!("the guest's stream pauses"),
+                Event::Video(VideoEvent::Lost(why)) => self.lose_session(&why),
+                Event::Session(SessionEvent::Made(number, session)) => self.session_made(number, session),
+                Event::Session(SessionEvent::Failed(number, error)) => self.session_failed(number, &error.to_string()),
+                Event::Session(SessionEvent::Closed(number, why)) => self.session_closed(number, &why),
+            }
+        }
+        if let Some(error) = self.input_lost.take() {
+            self.lose_session(&error.to_string());
+        }
+        let now = Instant::now();
+        self.host.check_output_patience(now);
+        self.check_resize(now);
+        self.check_guest(now);
+        if let Err(error) = self.input.pump(now) {
+            self.lose_session(&error.to_string());
+        }
+        self.stats.imports = self.host.imports();
+        self.stats.input_sent = self.input.sent;
+        self.flush_host();
+        self.arm_timer(now);
+    }
+
+    fn next_event(&mut self) -> Option<Event> {
+        // Input first: it is what a person waits for.
+        if let Some(event) = self.host.next_event() {
+            return Some(Event::Host(event));
+        }
+        if let Some(event) = self.frames.next_event() {
+            return Some(Event::Video(event));
+        }
+        self.session_events.borrow_mut().pop_front().map(Event::Session)
+    }
+
+    fn host_input(&mut self, event: InputEvent) {
+        if !matches!(event, InputEvent::PointerFrame | InputEvent::TouchFrame) {
+            self.stats.input_events += 1;
+        }
+        self.input.push(Instant::now(), event);
+    }
+
+    fn close_requested(&mut self) {
+        match self.options.on_close {
+            OnClose::Exit => {
+                info!("the host closed the window: ending");
+                self.end.get_or_insert(Ok(()));
+            }
+            OnClose::Ignore => info!("the host asked to close the window; staying, as --on-close ignore says"),
+        }
+    }
+
+    /// Wayland's source lets a full socket be; without this, what is buffered would wait for the next event.
+    fn flush_host(&mut self) {
+        match self.host.flush() {
+            Ok(true) => {}
+            Ok(false) if self.host_blocked.is_some() => {}
+            Ok(false) => {
+                debug!("the host does not read");
+                let Ok(fd) = self.host.duplicate_fd() else { return };
+                let writable = Generic::new(fd, Interest::WRITE, Mode::Level);
+                let inserted = self.handle.insert_source(writable, |_, _, bridge: &mut Bridge| {
+                    bridge.host_blocked = None;
+                    Ok(PostAction::Remove)
+                });
+                self.host_blocked = inserted.ok();
+            }
+            Err(lost) => {
+                self.end.get_or_insert(Err(Error::Host(lost)));
+            }
+        }
+    }
+
+    /// One timer for everything that waits, set anew only when the earliest moment changes.
+    fn arm_timer(&mut self, now: Instant) {
+        let earliest = [
+            self.host.output_deadline(),
+            self.frames.deadline(),
+            self.guest.deadline(),
+            self.input.deadline(now),
+        ]
+        .into_iter()
+        .flatten()
+        .min();
+        if self.timer.as_ref().map(|(_, at)| *at) == earliest {
+            return;
+        }
+        if let Some((token, _)) = self.timer.take() {
+            self.handle.remove(token);
+        }
+        if let Some(at) = earliest {
+            let fired = self.handle.insert_source(Timer::from_deadline(at), |_, (), bridge: &mut Bridge| {
+                bridge.timer = None;
+                TimeoutAction::Drop
+            });
+            self.timer = fired.ok().map(|token| (token, at));
+        }
+    }
+
+    /// Releases what is held, lets the guest hear of it, and says what was counted.
+    fn shut_down(&mut self, event_loop: &mut EventLoop<'static, Self>) {
+        self.input.release_all();
+        let deadline = Instant::now() + session::GOODBYE;
+        while !self.input.is_idle() && Instant::now() < deadline {
+            if event_loop.dispatch(Some(session::GOODBYE / 10), self).is_err() {
+                break;
+            }
+        }
+        self.end_session();
+        // The guest's side of the session is told to stop; a moment is enough.
+        let _ = event_loop.dispatch(Some(std::time::Duration::ZERO), self);
+        info!("counters: {}", self.stats);
+    }
+}
+
+/// Everything that can happen, from whichever source.
+enum Event {
+    Host(HostEvent),
+    Video(VideoEvent),
+    Session(SessionEvent),
+}
+
+fn insert<S, F>(handle: &LoopHandle<'static, Bridge>, source: S, callback: F) -> Result<RegistrationToken, Error>
+where
+    S: calloop::EventSource + 'static,
+    F: FnMut(S::Event, &mut S::Metadata, &mut Bridge) -> S::Ret + 'static,
+{
+    handle
+        .insert_source(source, callback)
+        .map_err(|failed| Error::Internal(anyhow::anyhow!("the loop took no source: {}", failed.error)))
+}

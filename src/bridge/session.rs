@@ -1,0 +1,225 @@
+//! Bringing the guest up, and up again: sessions come and go, the window stays.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use calloop::generic::Generic;
+use calloop::{Interest, Mode, PostAction, RegistrationToken};
+use futures_util::future::{AbortHandle, Abortable};
+use tracing::{debug, info, warn};
+
+use crate::bridge::Bridge;
+use crate::error::Error;
+use crate::guest::backoff::Backoff;
+use crate::guest::mutter::{self, Source};
+use crate::guest::{GuestError, InputRoute, Session};
+use crate::input::ei::EiSink;
+use crate::input::notify::NotifySink;
+use crate::input::path::Sink;
+
+/// A guest that takes longer to answer the calls of one session is frozen.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// So long the last input may take to reach the guest at the end.
+pub const GOODBYE: Duration = Duration::from_millis(500);
+
+/// How far the connection to the guest has come.
+enum State {
+    /// Nothing; another try at this time.
+    Waiting(Instant),
+    /// A session is being made.
+    Making {
+        /// Which one.
+        number: u64,
+        /// Stops trying.
+        abort: AbortHandle,
+        /// Then it counts as frozen.
+        until: Instant,
+    },
+    /// There is one.
+    Live {
+        /// Which one.
+        number: u64,
+        /// Ends it when dropped.
+        session: Box<Session>,
+        /// The EIS socket in the loop.
+        input: Option<RegistrationToken>,
+    },
+}
+
+/// The guest's state over all its sessions.
+pub struct Guest {
+    state: State,
+    last_number: u64,
+    backoff: Backoff,
+    /// Since when there has been no picture, and how long that may last.
+    missing_since: Option<Instant>,
+    limit: Option<Duration>,
+    /// Why the last try failed; said aloud once per distinct reason.
+    last_failure: Option<String>,
+}
+
+impl Guest {
+    /// No guest yet.
+    pub fn new(now: Instant, limit: Option<Duration>) -> Self {
+        Self {
+            state: State::Waiting(now),
+            last_number: 0,
+            backoff: Backoff::default(),
+            missing_since: Some(now),
+            limit,
+            last_failure: None,
+        }
+    }
+
+    /// The session, if there is one.
+    pub fn session(&self) -> Option<&Session> {
+        match &self.state {
+            State::Live { session, .. } => Some(session),
+            _ => None,
+        }
+    }
+
+    /// The guest sends pictures: failures start from the beginning.
+    pub fn is_here(&mut self) {
+        self.backoff.reset();
+        self.missing_since = None;
+        self.last_failure = None;
+    }
+
+    /// When [`Bridge::check_guest`] has something to do.
+    pub fn deadline(&self) -> Option<Instant> {
+        let own = match &self.state {
+            State::Waiting(until) => Some(*until),
+            State::Making { until, .. } => Some(*until),
+            State::Live { .. } => None,
+        };
+        let limit = self.missing_since.zip(self.limit).map(|(since, limit)| since + limit);
+        own.into_iter().chain(limit).min()
+    }
+
+    fn is_current(&self, number: u64) -> bool {
+        match &self.state {
+            State::Waiting(_) => false,
+            State::Making { number: current, .. } | State::Live { number: current, .. } => *current == number,
+        }
+    }
+}
+
+impl Bridge {
+    /// Tries again when it is time, gives up when it is over.
+    pub(super) fn check_guest(&mut self, now: Instant) {
+        if let (Some(since), Some(limit)) = (self.guest.missing_since, self.guest.limit) {
+            if now >= since + limit {
+                let why = self.guest.last_failure.clone();
+                let why = why.unwrap_or_else(|| "it sends no picture; is its session locked or frozen?".to_owned());
+                let seconds = limit.as_secs_f64();
+                self.end.get_or_insert(Err(Error::Guest(format!("no guest within {seconds} s: {why}"))));
+                return;
+            }
+        }
+        match &self.guest.state {
+            State::Waiting(until) if *until <= now => self.make_session(now),
+            State::Making { number, until, .. } if *until <= now => {
+                let number = *number;
+                self.session_failed(number, &GuestError::Silent(PATIENCE.as_secs()).to_string());
+            }
+            _ => {}
+        }
+    }
+
+    fn make_session(&mut self, now: Instant) {
+        self.guest.last_number += 1;
+        let number = self.guest.last_number;
+        let source = self.options.monitor.clone().map_or(Source::Virtual, Source::Monitor);
+        let events = Rc::clone(&self.session_events);
+        let (abort, aborted) = AbortHandle::new_pair();
+        let task = Abortable::new(mutter::run(number, source, move |event| events.borrow_mut().push_back(event)), aborted);
+        // The executor lives as long as the loop.
+        if self.scheduler.schedule(async move {
+            let _ = task.await;
+        }).is_err() {
+            debug!("the executor is gone");
+        }
+        self.guest.state = State::Making { number, abort, until: now + PATIENCE };
+    }
+
+    pub(super) fn session_made(&mut self, number: u64, mut session: Box<Session>) {
+        if !self.guest.is_current(number) {
+            return;
+        }
+        self.stats.sessions += 1;
+        info!("session with {}", session.description);
+        let (sink, input) = match std::mem::replace(&mut session.input, InputRoute::None) {
+            InputRoute::Eis(fd) => match EiSink::new(fd, session.mapping_id.clone()) {
+                Ok(sink) => {
+                    // Edge: a full socket wakes us once when it has room again, and never otherwise.
+                    let source = Generic::new(sink.context(), Interest::BOTH, Mode::Edge);
+                    let token = self.handle.insert_source(source, |_, _, bridge: &mut Bridge| {
+                        if let Err(error) = bridge.input.read() {
+                            bridge.input_lost = Some(error);
+                            return Ok(PostAction::Disable);
+                        }
+                        Ok(PostAction::Continue)
+                    });
+                    (Sink::Ei(Box::new(sink)), token.ok())
+                }
+                Err(error) => {
+                    warn!("{error}; going on without input");
+                    (Sink::None, None)
+                }
+            },
+            InputRoute::Notify(calls) => (Sink::Notify(NotifySink::new(calls)), None),
+            InputRoute::None => (Sink::None, None),
+        };
+        self.input.attach(sink);
+        self.guest.state = State::Live { number, session, input };
+        self.connect_video();
+    }
+
+    pub(super) fn session_failed(&mut self, number: u64, why: &str) {
+        if self.guest.is_current(number) {
+            self.lose_session(why);
+        }
+    }
+
+    pub(super) fn session_closed(&mut self, number: u64, why: &str) {
+        if self.guest.is_current(number) {
+            self.lose_session(why);
+        }
+    }
+
+    /// The session is over: what is held is released, the picture stays, and another try follows.
+    pub(super) fn lose_session(&mut self, why: &str) {
+        if matches!(self.guest.state, State::Waiting(_)) {
+            return;
+        }
+        let now = Instant::now();
+        self.end_session();
+        let pause = self.guest.backoff.next_pause();
+        self.guest.state = State::Waiting(now + pause);
+        self.guest.missing_since.get_or_insert(now);
+        if self.guest.last_failure.as_deref() != Some(why) {
+            warn!("{why}; trying again");
+            self.guest.last_failure = Some(why.to_owned());
+        }
+        debug!(?pause, why, "session lost");
+    }
+
+    /// Takes everything of the session down, in order.
+    pub(super) fn end_session(&mut self) {
+        self.input.detach();
+        self.input_lost = None;
+        self.disconnect_video();
+        match std::mem::replace(&mut self.guest.state, State::Waiting(Instant::now())) {
+            State::Waiting(_) => {}
+            State::Making { abort, .. } => abort.abort(),
+            State::Live { session, input, .. } => {
+                if let Some(token) = input {
+                    self.handle.remove(token);
+                }
+                drop(session);
+            }
+        }
+    }
+}

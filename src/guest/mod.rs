@@ -1,0 +1,94 @@
+//! The guest's side of a session: one file per kind of desktop, each yields a [`Session`].
+//! Nothing here knows of the host, of frames or of events; it only opens the ways to the guest.
+
+use std::os::fd::OwnedFd;
+
+use futures_util::future::AbortHandle;
+use thiserror::Error;
+
+use crate::input::notify::Calls;
+
+pub mod backoff;
+pub mod mutter;
+
+/// How input reaches the guest.
+#[derive(Debug)]
+pub enum InputRoute {
+    /// A connected EIS socket.
+    Eis(OwnedFd),
+    /// Calls that a task of the session sends.
+    Notify(Calls),
+    /// No way.
+    None,
+}
+
+/// One screencast and input connection to a guest. It ends when it is dropped.
+#[derive(Debug)]
+pub struct Session {
+    /// The PipeWire node that carries the frames.
+    pub node: u32,
+    /// The name of the stream's region in the input protocol.
+    pub mapping_id: Option<String>,
+    /// How input gets in; taken out by whoever sends.
+    pub input: InputRoute,
+    /// What the guest is, for the log.
+    pub description: String,
+    /// Whether the stream's size follows what is asked for.
+    pub resizable: bool,
+    /// Stops the tasks that keep the session alive.
+    pub guard: TaskGuard,
+}
+
+/// Stops a task when dropped.
+#[derive(Debug)]
+pub struct TaskGuard(pub AbortHandle);
+
+impl Drop for TaskGuard {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// What a guest's tasks report. The number tells sessions apart: one that was replaced may still speak.
+#[derive(Debug)]
+pub enum SessionEvent {
+    /// The session is there.
+    Made(u64, Box<Session>),
+    /// It could not be made.
+    Failed(u64, GuestError),
+    /// It was there and ended.
+    Closed(u64, String),
+}
+
+/// Why there is no session, with the next thing to do.
+#[derive(Debug, Error)]
+pub enum GuestError {
+    /// The session bus is not there.
+    #[error("no session bus at {address} ({why}); start the guest inside dbus-run-session and set DBUS_SESSION_BUS_ADDRESS")]
+    NoBus {
+        /// Where it was looked for.
+        address: String,
+        /// What the connection said.
+        why: String,
+    },
+    /// Nobody owns Mutter's name.
+    #[error("no GNOME Shell on the session bus; start `gnome-shell --headless --wayland --no-x11` in the guest's session")]
+    NoMutter,
+    /// A call failed.
+    #[error("Mutter refused {call} ({why})")]
+    Refused {
+        /// The method.
+        call: &'static str,
+        /// The error's text.
+        why: String,
+    },
+    /// A call was never answered.
+    #[error("Mutter did not answer within {0} s; is gnome-shell frozen?")]
+    Silent(u64),
+    /// PipeWire cannot be used.
+    #[error("{0}")]
+    Video(String),
+    /// The session ended.
+    #[error("{0}")]
+    Ended(String),
+}

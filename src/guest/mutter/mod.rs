@@ -1,0 +1,259 @@
+//! GNOME's own way in: org.gnome.Mutter.RemoteDesktop and org.gnome.Mutter.ScreenCast, linked.
+//!
+//! The interfaces are private and unversioned (`protocols/*.xml` has the facts), so features are found by
+//! introspection. Every call comes from one connection, which lives as long as the session.
+
+use std::collections::HashMap;
+use std::pin::pin;
+
+use futures_util::future::{AbortHandle, Abortable, Either, select, select_all};
+use futures_util::{FutureExt, StreamExt};
+use tracing::{debug, warn};
+use zbus::Connection;
+use zbus::zvariant::{OwnedObjectPath, Value};
+
+use crate::guest::{GuestError, InputRoute, Session, SessionEvent, TaskGuard};
+use crate::guest::mutter::remote_desktop::{RemoteDesktopProxy, RemoteDesktopSessionProxy};
+use crate::guest::mutter::screen_cast::{ScreenCastProxy, ScreenCastSessionProxy, ScreenCastStreamProxy};
+use crate::input::notify::{Call, Calls};
+
+mod remote_desktop;
+mod screen_cast;
+
+/// `cursor-mode`: the guest draws its pointer into the frames.
+const CURSOR_EMBEDDED: u32 = 1;
+
+/// `device-types` of ConnectToEIS: keyboard, pointer and touchscreen.
+const ALL_DEVICES: u32 = 1 | 2 | 4;
+
+/// What to record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A monitor of its own, whose size follows the stream's.
+    Virtual,
+    /// A monitor that the guest has.
+    Monitor(String),
+}
+
+/// Where events go as they happen; called on the loop's own thread.
+pub trait Report: Fn(SessionEvent) + 'static {}
+impl<F: Fn(SessionEvent) + 'static> Report for F {}
+
+/// Makes a session, reports it, keeps it alive and reports its end. Runs on the bridge's own loop.
+///
+/// Dropping the future or the session's guard ends the session: Mutter closes what a client that left
+/// the bus had open.
+pub async fn run(number: u64, source: Source, report: impl Report) {
+    let outcome = match connect().await {
+        // Without an executor of its own zbus moves only while this is polled.
+        Ok(connection) => {
+            let driver = async {
+                loop {
+                    connection.executor().tick().await;
+                }
+            };
+            match select(pin!(driver), pin!(make_and_keep(number, &connection, source, &report))).await {
+                Either::Left((never, _)) => never,
+                Either::Right((outcome, _)) => outcome,
+            }
+        }
+        Err(error) => Err(error),
+    };
+    match outcome {
+        Ok(why) => report(SessionEvent::Closed(number, why)),
+        Err(error) => report(SessionEvent::Failed(number, error)),
+    }
+}
+
+async fn connect() -> Result<Connection, GuestError> {
+    let address = std::env::var("DBUS_SESSION_BUS_ADDRESS")
+        .unwrap_or_else(|_| "the default place, as DBUS_SESSION_BUS_ADDRESS is not set".to_owned());
+    let no_bus = |error: zbus::Error| GuestError::NoBus { address: address.clone(), why: error.to_string() };
+    zbus::connection::Builder::session().map_err(no_bus)?.internal_executor(false).build().await.map_err(no_bus)
+}
+
+/// A call's failure in words; an absent name is the one that people meet.
+fn refused(call: &'static str) -> impl Fn(zbus::Error) -> GuestError {
+    move |error| match &error {
+        zbus::Error::MethodError(name, ..) if name.as_str() == "org.freedesktop.DBus.Error.ServiceUnknown" => {
+            GuestError::NoMutter
+        }
+        zbus::Error::FDO(fdo) if matches!(**fdo, zbus::fdo::Error::ServiceUnknown(_)) => GuestError::NoMutter,
+        zbus::Error::MethodError(_, Some(text), _) => GuestError::Refused { call, why: text.clone() },
+        other => GuestError::Refused { call, why: other.to_string() },
+    }
+}
+
+async fn make_and_keep(
+    number: u64,
+    connection: &Connection,
+    source: Source,
+    report: &impl Report,
+) -> Result<String, GuestError> {
+    let remote_desktop = RemoteDesktopProxy::builder(connection)
+        .cache_properties(zbus::proxy::CacheProperties::No)
+        .build()
+        .await
+        .map_err(refused("RemoteDesktop"))?;
+    let path = remote_desktop.create_session().await.map_err(refused("RemoteDesktop.CreateSession"))?;
+    let remote = RemoteDesktopSessionProxy::builder(connection)
+        .path(&path)
+        .map_err(refused("RemoteDesktop.Session"))?
+        .cache_properties(zbus::proxy::CacheProperties::No)
+        .build()
+        .await
+        .map_err(refused("RemoteDesktop.Session"))?;
+    let mut remote_closed = remote.receive_closed().await.map_err(refused("Closed"))?;
+    let session_id = remote.session_id().await.map_err(refused("SessionId"))?;
+
+    let screen_cast = ScreenCastProxy::builder(connection)
+        .cache_properties(zbus::proxy::CacheProperties::No)
+        .build()
+        .await
+        .map_err(refused("ScreenCast"))?;
+    let linked = HashMap::from([("remote-desktop-session-id", Value::from(session_id))]);
+    let cast_path = screen_cast.create_session(linked).await.map_err(refused("ScreenCast.CreateSession"))?;
+    let cast = ScreenCastSessionProxy::builder(connection)
+        .path(&cast_path)
+        .map_err(refused("ScreenCast.Session"))?
+        .cache_properties(zbus::proxy::CacheProperties::No)
+        .build()
+        .await
+        .map_err(refused("ScreenCast.Session"))?;
+    let mut cast_closed = cast.receive_closed().await.map_err(refused("Closed"))?;
+
+    let mut properties = HashMap::from([("cursor-mode", Value::from(CURSOR_EMBEDDED))]);
+    let stream_path = match &source {
+        Source::Virtual => {
+            // A monitor of the desktop, not something that is being recorded.
+            properties.insert("is-platform", Value::from(true));
+            cast.record_virtual(properties).await.map_err(refused("RecordVirtual"))?
+        }
+        Source::Monitor(connector) => {
+            cast.record_monitor(connector, properties).await.map_err(refused("RecordMonitor"))?
+        }
+    };
+    let stream = ScreenCastStreamProxy::builder(connection)
+        .path(&stream_path)
+        .map_err(refused("ScreenCast.Stream"))?
+        .cache_properties(zbus::proxy::CacheProperties::No)
+        .build()
+        .await
+        .map_err(refused("ScreenCast.Stream"))?;
+    let mut added = stream.receive_pipe_wire_stream_added().await.map_err(refused("PipeWireStreamAdded"))?;
+
+    let (input, kind) = input_route(connection, &path, &remote).await;
+    let mapping_id = stream.parameters().await.ok().and_then(|mut parameters| {
+        parameters.remove("mapping-id").and_then(|value| String::try_from(value).ok())
+    });
+    remote.start().await.map_err(refused("RemoteDesktop.Session.Start"))?;
+    let node = match added.next().await {
+        Some(signal) => signal.args().map_err(refused("PipeWireStreamAdded"))?.node_id,
+        None => return Err(GuestError::Ended("the session bus went away".into())),
+    };
+    debug!(node, ?mapping_id, %stream_path, kind, "session started");
+
+    let calls = match &input {
+        InputRoute::Notify(calls) => Some(calls.clone()),
+        _ => None,
+    };
+    let (abort, aborted) = AbortHandle::new_pair();
+    report(SessionEvent::Made(
+        number,
+        Box::new(Session {
+            node,
+            mapping_id,
+            input,
+            description: format!("GNOME (Mutter), input by {kind}"),
+            resizable: source == Source::Virtual,
+            guard: TaskGuard(abort),
+        }),
+    ));
+
+    let gone = async {
+        let bus = zbus::fdo::DBusProxy::new(connection).await.ok()?;
+        let mut changes = bus.receive_name_owner_changed_with_args(&[(0, "org.gnome.Mutter.ScreenCast")]).await.ok()?;
+        while let Some(change) = changes.next().await {
+            if change.args().ok()?.new_owner().is_none() {
+                return Some(());
+            }
+        }
+        None
+    };
+    let sending = async {
+        match calls {
+            Some(calls) => send_calls(&calls, &remote, stream_path.as_str()).await,
+            None => std::future::pending().await,
+        }
+    };
+    let ends = select_all([
+        remote_closed.next().map(|_| "Mutter closed the input session".to_owned()).boxed_local(),
+        cast_closed.next().map(|_| "Mutter closed the screencast".to_owned()).boxed_local(),
+        gone.map(|_| "GNOME Shell left the session bus".to_owned()).boxed_local(),
+        sending.map(|error: zbus::Error| format!("input calls fail: {error}")).boxed_local(),
+    ]);
+    let why = match Abortable::new(ends, aborted).await {
+        Ok((why, ..)) => why,
+        Err(_) => "ended by us".to_owned(),
+    };
+    // The other side may be gone already; leaving the bus ends the session too.
+    let _ = remote.stop().await;
+    Ok(why)
+}
+
+/// EIS where there is one, else (GNOME 43, 44, or a refusal) the Notify* methods.
+async fn input_route(
+    connection: &Connection,
+    path: &OwnedObjectPath,
+    remote: &RemoteDesktopSessionProxy<'_>,
+) -> (InputRoute, &'static str) {
+    if !has_method(connection, path, "org.gnome.Mutter.RemoteDesktop.Session", "ConnectToEIS").await {
+        return (InputRoute::Notify(Calls::default()), "Notify* calls (no ConnectToEIS before GNOME 45)");
+    }
+    // Before Start, or Mutter sets up its viewports twice.
+    match remote.connect_to_eis(HashMap::from([("device-types", Value::from(ALL_DEVICES))])).await {
+        Ok(fd) => (InputRoute::Eis(fd.into()), "EIS"),
+        Err(error) => {
+            warn!("Mutter refused ConnectToEIS ({error}); using its Notify* calls for input instead");
+            (InputRoute::Notify(Calls::default()), "Notify* calls (EIS was refused)")
+        }
+    }
+}
+
+async fn has_method(connection: &Connection, path: &OwnedObjectPath, interface: &str, method: &str) -> bool {
+    let introspected = async {
+        let proxy = zbus::fdo::IntrospectableProxy::builder(connection)
+            .destination("org.gnome.Mutter.RemoteDesktop")
+            .ok()?
+            .path(path)
+            .ok()?
+            .build()
+            .await
+            .ok()?;
+        let xml = proxy.introspect().await.ok()?;
+        let node = zbus_xml::Node::from_reader(xml.as_bytes()).ok()?;
+        let interface = node.interfaces().iter().find(|found| found.name().as_str() == interface)?;
+        Some(interface.methods().iter().any(|found| found.name().as_str() == method))
+    };
+    introspected.await.unwrap_or(false)
+}
+
+/// Sends queued calls in order until one fails.
+async fn send_calls(calls: &Calls, remote: &RemoteDesktopSessionProxy<'_>, stream: &str) -> zbus::Error {
+    loop {
+        let result = match calls.next().await {
+            Call::MotionAbsolute(x, y) => remote.notify_pointer_motion_absolute(stream, x, y).await,
+            Call::MotionRelative(dx, dy) => remote.notify_pointer_motion_relative(dx, dy).await,
+            Call::Button(button, state) => remote.notify_pointer_button(button, state).await,
+            Call::AxisDiscrete(axis, steps) => remote.notify_pointer_axis_discrete(axis, steps).await,
+            Call::Axis(dx, dy, flags) => remote.notify_pointer_axis(dx, dy, flags).await,
+            Call::Key(keycode, state) => remote.notify_keyboard_keycode(keycode, state).await,
+            Call::TouchDown(slot, x, y) => remote.notify_touch_down(stream, slot, x, y).await,
+            Call::TouchMotion(slot, x, y) => remote.notify_touch_motion(stream, slot, x, y).await,
+            Call::TouchUp(slot) => remote.notify_touch_up(slot).await,
+        };
+        if let Err(error) = result {
+            return error;
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! org.gnome.Mutter.RemoteDesktop as zbus proxies; facts from `protocols/org.gnome.Mutter.RemoteDesktop.xml`.
+
+use std::collections::HashMap;
+
+use zbus::proxy;
+use zbus::zvariant::{OwnedFd, OwnedObjectPath, Value};
+
+/// See the interface of this name in `protocols/`.
+#[proxy(
+    interface = "org.gnome.Mutter.RemoteDesktop",
+    default_service = "org.gnome.Mutter.RemoteDesktop",
+    default_path = "/org/gnome/Mutter/RemoteDesktop",
+    gen_blocking = false
+)]
+pub trait RemoteDesktop {
+    fn create_session(&self) -> zbus::Result<OwnedObjectPath>;
+}
+
+/// See the interface of this name in `protocols/`.
+#[proxy(
+    interface = "org.gnome.Mutter.RemoteDesktop.Session",
+    default_service = "org.gnome.Mutter.RemoteDesktop",
+    gen_blocking = false
+)]
+pub trait RemoteDesktopSession {
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn session_id(&self) -> zbus::Result<String>;
+
+    fn start(&self) -> zbus::Result<()>;
+
+    fn stop(&self) -> zbus::Result<()>;
+
+    #[zbus(name = "ConnectToEIS")]
+    fn connect_to_eis(&self, options: HashMap<&str, Value<'_>>) -> zbus::Result<OwnedFd>;
+
+    #[zbus(no_reply)]
+    fn notify_keyboard_keycode(&self, keycode: u32, state: bool) -> zbus::Result<()>;
+
+    #[zbus(no_reply)]
+    fn notify_pointer_button(&self, button: i32, state: bool) -> zbus::Result<()>;
+
+    #[zbus(no_reply)]
+    fn notify_pointer_axis(&self, dx: f64, dy: f64, flags: u32) -> zbus::Result<()>;
+
+    #[zbus(no_reply)]
+    fn notify_pointer_axis_discrete(&self, axis: u32, steps: i32) -> zbus::Result<()>;
+
+    #[zbus(no_reply)]
+    fn notify_pointer_motion_relative(&self, dx: f64, dy: f64) -> zbus::Result<()>;
+
+    #[zbus(no_reply)]
+    fn notify_pointer_motion_absolute(&self, stream: &str, x: f64, y: f64) -> zbus::Result<()>;
+
+    #[zbus(no_reply)]
+    fn notify_touch_down(&self, stream: &str, slot: u32, x: f64, y: f64) -> zbus::Result<()>;
+
+    #[zbus(no_reply)]
+    fn notify_touch_motion(&self, stream: &str, slot: u32, x: f64, y: f64) -> zbus::Result<()>;
+
+    #[zbus(no_reply)]
+    fn notify_touch_up(&self, slot: u32) -> zbus::Result<()>;
+
+    #[zbus(signal)]
+    fn closed(&self) -> zbus::Result<()>;
+}

@@ -1,0 +1,364 @@
+//! Guest memory as wl_buffers: one per guest buffer, over the guest's own descriptors, cached until the
+//! buffer goes away. Pixels are copied only where nothing else can work.
+
+use std::collections::HashMap;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::{OFlags, SealFlags};
+use smithay_client_toolkit::shm::slot::{Buffer as SlotBuffer, SlotPool};
+use tracing::{debug, warn};
+use wayland_client::protocol::wl_buffer::{self, WlBuffer};
+use wayland_client::protocol::wl_shm::Format;
+use wayland_client::protocol::wl_shm_pool::WlShmPool;
+use wayland_client::{Connection, Dispatch, Proxy, QueueHandle, event_created_child};
+use wayland_protocols::wp::linux_dmabuf::zv1::client::zwp_linux_buffer_params_v1::{
+    self, Flags, ZwpLinuxBufferParamsV1,
+};
+
+use crate::host::{Host, HostEvent, Quiet};
+use crate::video::frame::{BadFrame, BufferId, Frame, Kind, Layout, MAX_PLANES, Negotiated, ShmLayout};
+
+/// Why pixels have to be copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopyReason {
+    /// The memory is in no file.
+    NoFile,
+    /// The host could not map the file for writing, as libwayland does.
+    NotWritable,
+    /// The file is larger, or its rows longer, than wl_shm can say.
+    TooLarge,
+}
+
+impl CopyReason {
+    /// For the log and the counters.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::NoFile => "the guest's memory is in no file",
+            Self::NotWritable => "the guest's memory cannot be mapped for writing",
+            Self::TooLarge => "the guest's memory is too large for wl_shm",
+        }
+    }
+}
+
+/// What became of a frame's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prepared {
+    /// It can be shown.
+    Ready,
+    /// The host is looking at it; an event tells.
+    Pending,
+    /// The host refused it.
+    Refused,
+    /// Only a copy can be shown.
+    MustCopy(CopyReason),
+    /// It must not reach the host.
+    Bad(BadFrame),
+}
+
+/// User data of wl_buffers made from guest buffers; set as soon as the buffer is known.
+#[derive(Debug, Default)]
+pub(super) struct GuestBuffer(AtomicU64);
+
+#[derive(Debug)]
+enum Import {
+    Pending(ZwpLinuxBufferParamsV1),
+    Ready(WlBuffer),
+    Refused,
+}
+
+#[derive(Debug)]
+struct Entry {
+    import: Import,
+    /// What the wl_buffer was made for; another format or layout needs another wl_buffer.
+    made_for: (Negotiated, [Layout; MAX_PLANES]),
+    pool: Option<(u64, u64)>,
+    lent: bool,
+    /// The guest took the buffer away while it was lent.
+    removed: bool,
+}
+
+#[derive(Debug)]
+struct Pool {
+    pool: WlShmPool,
+    size: u64,
+    users: u32,
+}
+
+/// All wl_buffers.
+#[derive(Debug, Default)]
+pub struct Buffers {
+    entries: HashMap<BufferId, Entry>,
+    /// By device and inode: several buffers may share a file, under different descriptors.
+    pools: HashMap<(u64, u64), Pool>,
+    copies: Option<SlotPool>,
+    on_screen: Option<SlotBuffer>,
+    /// wl_buffers made since the start.
+    imports: u64,
+}
+
+impl Host {
+    /// wl_buffers made from guest buffers since the start.
+    pub fn imports(&self) -> u64 {
+        self.buffers.imports
+    }
+
+    /// Whether DMA-BUFs can be imported at all.
+    pub fn has_dmabuf(&self) -> bool {
+        Self::alive(&self.extras.dmabuf)
+    }
+
+    /// Makes sure that there is a wl_buffer for this frame.
+    pub fn prepare(&mut self, frame: &Frame) -> Prepared {
+        // Sizes only matter to memory, not to the wl_buffer.
+        let made_for = (frame.negotiated, frame.layouts.map(|layout| Layout { size: 0, ..layout }));
+        let stale = self.buffers.entries.get(&frame.buffer).is_some_and(|entry| entry.made_for != made_for);
+        if stale {
+            self.forget(frame.buffer);
+        }
+        match frame.kind() {
+            None => Prepared::Bad(BadFrame::NoMemory),
+            Some(Kind::DmaBuf) => match frame.check_dmabuf() {
+                Ok(planes) => self.prepare_dmabuf(frame, planes, made_for),
+                Err(bad) => Prepared::Bad(bad),
+            },
+            // A file can shrink at any time: it is looked at for every frame.
+            Some(Kind::MemFd | Kind::MemPtr) => match frame.check_shm() {
+                Ok(layout) => self.prepare_shm(frame, layout, made_for),
+                Err(bad) => Prepared::Bad(bad),
+            },
+        }
+    }
+
+    fn prepare_dmabuf(&mut self, frame: &Frame, planes: usize, made_for: (Negotiated, [Layout; MAX_PLANES])) -> Prepared {
+        if let Some(entry) = self.buffers.entries.get(&frame.buffer) {
+            return match entry.import {
+                Import::Ready(_) => Prepared::Ready,
+                Import::Pending(_) => Prepared::Pending,
+                Import::Refused => Prepared::Refused,
+            };
+        }
+        let Some(modifier) = frame.negotiated.modifier else { return Prepared::Refused };
+        // An unlisted fourcc would be fatal; a pair that was taken off the list is as good as refused.
+        let listed = self.feedback.formats().iter().any(|(format, _)| *format == frame.negotiated.format);
+        let Some(dmabuf) = self.extras.dmabuf.as_ref().filter(|_| listed) else { return Prepared::Refused };
+        let params = dmabuf.create_params(&self.queue, frame.buffer);
+        for (index, plane) in frame.planes[..planes].iter().enumerate() {
+            let Some(fd) = &plane.fd else { continue };
+            let layout = frame.layouts[index];
+            let (hi, lo) = ((modifier >> 32) as u32, modifier as u32);
+            params.add(fd.as_fd(), index as u32, layout.offset, layout.stride as u32, hi, lo);
+        }
+        let negotiated = frame.negotiated;
+        params.create(negotiated.width as i32, negotiated.height as i32, negotiated.format.fourcc(), Flags::empty());
+        self.buffers.imports += 1;
+        let entry = Entry { import: Import::Pending(params), made_for, pool: None, lent: false, removed: false };
+        self.buffers.entries.insert(frame.buffer, entry);
+        Prepared::Pending
+    }
+
+    fn prepare_shm(&mut self, frame: &Frame, layout: ShmLayout, made_for: (Negotiated, [Layout; MAX_PLANES])) -> Prepared {
+        if self.buffers.entries.contains_key(&frame.buffer) {
+            return Prepared::Ready;
+        }
+        let Some(fd) = frame.planes.first().and_then(|plane| plane.fd.as_ref()) else {
+            return Prepared::MustCopy(CopyReason::NoFile);
+        };
+        let negotiated = frame.negotiated;
+        let whole = layout.offset + u64::from(layout.stride) * u64::from(negotiated.height);
+        let (Ok(offset), Ok(stride), Ok(_)) =
+            (i32::try_from(layout.offset), i32::try_from(layout.stride), i32::try_from(whole))
+        else {
+            return Prepared::MustCopy(CopyReason::TooLarge);
+        };
+        if !is_writable(fd) {
+            return Prepared::MustCopy(CopyReason::NotWritable);
+        }
+        let Ok(stat) = rustix::fs::fstat(fd) else { return Prepared::Bad(BadFrame::NoFile) };
+        let file = (stat.st_dev, stat.st_ino);
+        let size = layout.file_size.min(i32::MAX as u64);
+        let pool = self.buffers.pools.entry(file).or_insert_with(|| Pool {
+            pool: self.shm.wl_shm().create_pool(fd.as_fd(), size as i32, &self.queue, Quiet),
+            size,
+            users: 0,
+        });
+        if pool.size < size {
+            pool.pool.resize(size as i32);
+            pool.size = size;
+        }
+        pool.users += 1;
+        let format = Format::try_from(negotiated.format.shm()).unwrap_or(Format::Xrgb8888);
+        let (width, height) = (negotiated.width as i32, negotiated.height as i32);
+        let data = GuestBuffer(AtomicU64::new(frame.buffer.0));
+        let buffer = pool.pool.create_buffer(offset, width, height, stride, format, &self.queue, data);
+        self.buffers.imports += 1;
+        let entry = Entry { import: Import::Ready(buffer), made_for, pool: Some(file), lent: false, removed: false };
+        self.buffers.entries.insert(frame.buffer, entry);
+        Prepared::Ready
+    }
+
+    /// Commits a prepared frame; from then on its buffer is lent until the host releases it.
+    pub fn commit(&mut self, frame: &Frame) -> bool {
+        let Some(entry) = self.buffers.entries.get_mut(&frame.buffer) else { return false };
+        let Import::Ready(buffer) = &entry.import else { return false };
+        let buffer = buffer.clone();
+        entry.lent = true;
+        if self.show(&buffer, frame.negotiated.format.is_opaque()) {
+            self.buffers.on_screen = None;
+            return true;
+        }
+        if let Some(entry) = self.buffers.entries.get_mut(&frame.buffer) {
+            entry.lent = false;
+        }
+        false
+    }
+
+    /// Commits a copy of a frame's pixels, read from `memory`; the bytes copied, or `None` when it
+    /// could not be shown.
+    pub fn commit_copy(&mut self, frame: &Frame, memory: &[u8]) -> Option<u64> {
+        let layout = frame.check_shm().ok()?;
+        let negotiated = frame.negotiated;
+        let row = (negotiated.width * negotiated.format.bytes_per_pixel()) as usize;
+        let format = Format::try_from(negotiated.format.shm()).ok()?;
+        let bytes = row * negotiated.height as usize;
+        if self.buffers.copies.is_none() {
+            match SlotPool::new(bytes * 3, &self.shm) {
+                Ok(pool) => self.buffers.copies = Some(pool),
+                Err(error) => {
+                    warn!("no memory to copy frames into: {error}");
+                    return None;
+                }
+            }
+        }
+        let pool = self.buffers.copies.as_mut()?;
+        let (width, height) = (negotiated.width as i32, negotiated.height as i32);
+        let (buffer, canvas) = pool.create_buffer(width, height, row as i32, format).ok()?;
+        let offset = usize::try_from(layout.offset).ok()?;
+        let rows = memory.get(offset..)?.chunks(layout.stride as usize);
+        for (to, from) in canvas.chunks_exact_mut(row).zip(rows) {
+            to.copy_from_slice(from.get(..row)?);
+        }
+        buffer.activate().ok()?;
+        let wl_buffer = buffer.wl_buffer().clone();
+        if !self.show(&wl_buffer, negotiated.format.is_opaque()) {
+            let _ = buffer.deactivate();
+            return None;
+        }
+        // Kept until it is replaced: dropping it destroys the wl_buffer.
+        self.buffers.on_screen = Some(buffer);
+        Some(bytes as u64)
+    }
+
+    /// The guest took a buffer away. True when it can be forgotten at once; a lent one lives on until
+    /// the host releases it.
+    pub fn forget(&mut self, id: BufferId) -> bool {
+        match self.buffers.entries.get_mut(&id) {
+            Some(entry) if entry.lent => {
+                entry.removed = true;
+                false
+            }
+            Some(_) => {
+                self.destroy(id);
+                true
+            }
+            None => true,
+        }
+    }
+
+    /// The stream ended: every buffer of it is gone.
+    pub fn forget_all(&mut self) {
+        let ids: Vec<BufferId> = self.buffers.entries.keys().copied().collect();
+        for id in ids {
+            self.forget(id);
+        }
+    }
+
+    fn destroy(&mut self, id: BufferId) {
+        let Some(entry) = self.buffers.entries.remove(&id) else { return };
+        match entry.import {
+            Import::Ready(buffer) => buffer.destroy(),
+            Import::Pending(params) => params.destroy(),
+            Import::Refused => {}
+        }
+        let Some(file) = entry.pool else { return };
+        if let Some(pool) = self.buffers.pools.get_mut(&file) {
+            pool.users -= 1;
+            if pool.users == 0 {
+                pool.pool.destroy();
+                self.buffers.pools.remove(&file);
+            }
+        }
+    }
+}
+
+/// Whether the host's libwayland can map the file: it always maps for writing.
+fn is_writable(fd: impl AsFd) -> bool {
+    let access = rustix::fs::fcntl_getfl(&fd).map(|flags| flags & OFlags::RWMODE);
+    let sealed = rustix::fs::fcntl_get_seals(&fd)
+        .is_ok_and(|seals| seals.intersects(SealFlags::WRITE | SealFlags::FUTURE_WRITE));
+    access == Ok(OFlags::RDWR) && !sealed
+}
+
+impl Dispatch<WlBuffer, GuestBuffer> for Host {
+    fn event(
+        host: &mut Self,
+        _: &WlBuffer,
+        event: wl_buffer::Event,
+        data: &GuestBuffer,
+        _: &Connection,
+        _: &QueueHandle<Self>,
+    ) {
+        if let wl_buffer::Event::Release = event {
+            let id = BufferId(data.0.load(Ordering::Relaxed));
+            if let Some(entry) = host.buffers.entries.get_mut(&id) {
+                if !std::mem::take(&mut entry.lent) {
+                    return;
+                }
+                if entry.removed {
+                    host.destroy(id);
+                }
+                host.events.push_back(HostEvent::Released(id));
+            }
+        }
+    }
+}
+
+impl Dispatch<ZwpLinuxBufferParamsV1, BufferId> for Host {
+    fn event(
+        host: &mut Self,
+        params: &ZwpLinuxBufferParamsV1,
+        event: zwp_linux_buffer_params_v1::Event,
+        id: &BufferId,
+        _: &Connection,
+        _: &QueueHandle<Self>,
+    ) {
+        let entry = host.buffers.entries.get_mut(id);
+        // The answer may be for params that were replaced meanwhile.
+        let entry = entry.filter(|entry| matches!(&entry.import, Import::Pending(pending) if pending == params));
+        match event {
+            zwp_linux_buffer_params_v1::Event::Created { buffer } => match entry {
+                Some(entry) => {
+                    if let Some(data) = buffer.data::<GuestBuffer>() {
+                        data.0.store(id.0, Ordering::Relaxed);
+                    }
+                    entry.import = Import::Ready(buffer);
+                    host.events.push_back(HostEvent::Imported(*id));
+                }
+                None => buffer.destroy(),
+            },
+            zwp_linux_buffer_params_v1::Event::Failed => {
+                if let Some(entry) = entry {
+                    debug!(?id, "the host refused a dmabuf");
+                    entry.import = Import::Refused;
+                    host.events.push_back(HostEvent::ImportRefused(*id));
+                }
+            }
+            _ => return,
+        }
+        params.destroy();
+    }
+
+    event_created_child!(Host, ZwpLinuxBufferParamsV1, [
+        zwp_linux_buffer_params_v1::EVT_CREATED_OPCODE => (WlBuffer, GuestBuffer::default()),
+    ]);
+}

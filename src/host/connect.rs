@@ -1,0 +1,200 @@
+//! Getting in: the socket, a host that answers, and the globals.
+//! The only round trips of the program are here, bounded.
+
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags};
+use smithay_client_toolkit::compositor::CompositorState;
+use smithay_client_toolkit::output::OutputState;
+use smithay_client_toolkit::registry::RegistryState;
+use smithay_client_toolkit::shell::xdg::XdgShell;
+use smithay_client_toolkit::shm::Shm;
+use tracing::{debug, info};
+use wayland_client::globals::{GlobalList, registry_queue_init};
+use wayland_client::protocol::wl_callback::{self, WlCallback};
+use wayland_client::{Connection, Dispatch, EventQueue, Proxy, QueueHandle};
+use wayland_protocols::wp::linux_dmabuf::zv1::client::zwp_linux_dmabuf_v1::ZwpLinuxDmabufV1;
+
+use crate::error::Error;
+use crate::host::buffers::Buffers;
+use crate::host::feedback::Feedback;
+use crate::host::{Extras, Host, Quiet};
+use crate::options::Options;
+
+/// So long a host may take to answer the first question.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What nothing works without.
+const REQUIRED: [&str; 3] = ["wl_compositor", "wl_shm", "xdg_wm_base"];
+
+/// Where the host's socket is.
+///
+/// # Errors
+///
+/// When neither the flag nor the environment says.
+pub fn socket_path(host: Option<&Path>, runtime_dir: Option<PathBuf>) -> Result<PathBuf, Error> {
+    let Some(host) = host else {
+        return Err(Error::Host("no host: set WAYLAND_DISPLAY, or name its socket with --host".into()));
+    };
+    if host.is_absolute() {
+        return Ok(host.to_owned());
+    }
+    match runtime_dir {
+        Some(dir) => Ok(dir.join(host)),
+        None => Err(Error::Host(format!(
+            "XDG_RUNTIME_DIR is not set, so the host {} cannot be found; set it, or give --host an absolute path",
+            host.display()
+        ))),
+    }
+}
+
+impl Host {
+    /// Connects, checks that the host answers and has what is needed, binds everything and waits until
+    /// the host has told all about it.
+    ///
+    /// # Errors
+    ///
+    /// One line about what the host lacks, or why it cannot be reached.
+    pub fn connect(options: &Options) -> Result<(Self, EventQueue<Self>), Error> {
+        let runtime_dir = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+        let path = socket_path(options.host.as_deref(), runtime_dir)?;
+        let socket = UnixStream::connect(&path).map_err(|error| {
+            Error::Host(format!(
+                "no host at {} ({error}); start the compositor first, or name its socket with --host",
+                path.display()
+            ))
+        })?;
+        let connection = Connection::from_socket(socket)
+            .map_err(|error| Error::Host(format!("the host at {} cannot be used: {error}", path.display())))?;
+        let gone = |why: String| Error::Host(format!("the host at {} {why}", path.display()));
+        answer_in_time(&connection).map_err(gone)?;
+
+        let (globals, mut events) =
+            registry_queue_init::<Self>(&connection).map_err(|error| gone(format!("listed no globals: {error}")))?;
+        check_required(&globals).map_err(gone)?;
+        let queue = events.handle();
+        let mut host = Self::bind(&connection, &globals, &queue, options)
+            .map_err(|error| gone(format!("would not bind its globals: {error}")))?;
+        // The first brings what globals say of themselves, the second what those objects say, seats included.
+        for _ in 0..2 {
+            events.roundtrip(&mut host).map_err(|error| Error::Host(host.lost(&error)))?;
+        }
+        info!(socket = %path.display(), dmabuf_pairs = host.feedback.formats().len(), "connected to the host");
+        Ok((host, events))
+    }
+
+    fn bind(
+        connection: &Connection,
+        globals: &GlobalList,
+        queue: &QueueHandle<Self>,
+        options: &Options,
+    ) -> Result<Self, wayland_client::globals::BindError> {
+        let extras = Extras {
+            dmabuf: globals.bind(queue, 3..=5, Quiet).ok(),
+            viewporter: globals.bind(queue, 1..=1, Quiet).ok(),
+            presentation: globals.bind(queue, 1..=2, Quiet).ok(),
+            fractional_scale: globals.bind(queue, 1..=1, Quiet).ok(),
+            relative_pointer: globals.bind(queue, 1..=1, Quiet).ok(),
+        };
+        debug!(?extras, "optional globals");
+        // Version 4 and up say nothing by themselves: feedback has to be asked for.
+        if let Some(dmabuf) = extras.dmabuf.as_ref().filter(|dmabuf: &&ZwpLinuxDmabufV1| dmabuf.version() >= 4) {
+            dmabuf.get_default_feedback(queue, Quiet);
+        }
+        let mut host = Self {
+            connection: connection.clone(),
+            queue: queue.clone(),
+            registry: RegistryState::new(globals),
+            outputs: OutputState::new(globals, queue),
+            compositor: CompositorState::bind(globals, queue)?,
+            xdg: XdgShell::bind(globals, queue)?,
+            shm: Shm::bind(globals, queue)?,
+            extras,
+            feedback: Feedback::default(),
+            buffers: Buffers::default(),
+            window: None,
+            seats: Vec::new(),
+            events: Default::default(),
+            wants_fullscreen: options.windowed.is_none(),
+            windowed: options.windowed.map(|size| (size.width, size.height)),
+        };
+        let seats: Vec<(u32, u32)> =
+            host.registry.globals_by_interface("wl_seat").map(|global| (global.name, global.version)).collect();
+        for (name, version) in seats {
+            host.add_seat(name, version);
+        }
+        Ok(host)
+    }
+}
+
+fn check_required(globals: &GlobalList) -> Result<(), String> {
+    let missing = globals.contents().with_list(|list| {
+        REQUIRED.into_iter().find(|name| !list.iter().any(|global| global.interface == *name))
+    });
+    match missing {
+        None => Ok(()),
+        Some(name) => Err(format!("has no {name}, which every desktop compositor has; is it the right socket?")),
+    }
+}
+
+struct Answered(bool);
+
+impl Dispatch<WlCallback, ()> for Answered {
+    fn event(
+        answered: &mut Self,
+        _: &WlCallback,
+        _: wl_callback::Event,
+        (): &(),
+        _: &Connection,
+        _: &QueueHandle<Self>,
+    ) {
+        answered.0 = true;
+    }
+}
+
+/// A round trip with an end: a host that accepts and never answers must not hang us.
+fn answer_in_time(connection: &Connection) -> Result<(), String> {
+    let mut events = connection.new_event_queue::<Answered>();
+    let mut answered = Answered(false);
+    let _callback = connection.display().sync(&events.handle(), ());
+    let closed = |error: &dyn std::fmt::Display| format!("closed the connection at once ({error}); is it a compositor?");
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        events.flush().map_err(|error| closed(&error))?;
+        events.dispatch_pending(&mut answered).map_err(|error| closed(&error))?;
+        if answered.0 {
+            return Ok(());
+        }
+        let Some(guard) = events.prepare_read() else { continue };
+        let left = deadline.saturating_duration_since(Instant::now());
+        let timeout = rustix::event::Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+        let ready = {
+            let fd = guard.connection_fd();
+            let mut fds = [PollFd::new(&fd, PollFlags::IN)];
+            rustix::event::poll(&mut fds, Some(&timeout))
+        };
+        match ready {
+            Ok(0) => return Err(format!("did not answer within {} s; is it frozen?", PATIENCE.as_secs())),
+            Ok(_) => guard.read().map(drop).map_err(|error| closed(&error))?,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(format!("cannot be waited for: {errno}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_looked_up_and_a_path_is_not() {
+        let dir = || Some(PathBuf::from("/run/user/1000"));
+        let path = |host: &str| socket_path(Some(Path::new(host)), dir()).unwrap();
+        assert_eq!(path("wayland-1"), Path::new("/run/user/1000/wayland-1"));
+        assert_eq!(path("/tmp/w"), Path::new("/tmp/w"));
+        assert_eq!(socket_path(None, dir()).unwrap_err().exit_code(), 3);
+        assert_eq!(socket_path(Some(Path::new("wayland-1")), None).unwrap_err().exit_code(), 3);
+    }
+}

@@ -1,0 +1,160 @@
+//! The outside: a Wayland client of the compositor that Wolf (or anybody) runs.
+//! [`connect`] gets in, [`window`] is the one toplevel, [`feedback`] what buffers the host takes,
+//! [`buffers`] turns guest memory into wl_buffers, [`seat`] reads input. Nothing here knows of the guest.
+
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+
+use smithay_client_toolkit::compositor::CompositorState;
+use smithay_client_toolkit::output::OutputState;
+use smithay_client_toolkit::registry::RegistryState;
+use smithay_client_toolkit::shell::xdg::XdgShell;
+use smithay_client_toolkit::shm::Shm;
+use wayland_client::{Connection, Proxy, QueueHandle};
+use wayland_protocols::wp::fractional_scale::v1::client::wp_fractional_scale_manager_v1::WpFractionalScaleManagerV1;
+use wayland_protocols::wp::linux_dmabuf::zv1::client::zwp_linux_dmabuf_v1::ZwpLinuxDmabufV1;
+use wayland_protocols::wp::presentation_time::client::wp_presentation::WpPresentation;
+use wayland_protocols::wp::viewporter::client::wp_viewporter::WpViewporter;
+
+use crate::host::buffers::Buffers;
+use crate::host::feedback::Feedback;
+use crate::host::seat::Seat;
+use crate::host::size::WindowSize;
+use crate::host::window::Toplevel;
+use crate::input::event::InputEvent;
+use crate::video::frame::BufferId;
+use crate::video::negotiation::HostFormats;
+
+pub mod buffers;
+pub mod connect;
+mod dispatch;
+pub mod feedback;
+pub mod seat;
+pub mod size;
+pub mod window;
+
+/// What the host did, in order.
+#[derive(Debug)]
+pub enum HostEvent {
+    /// The window has this size and rate from now on.
+    Resized(WindowSize),
+    /// The host asks the window to close.
+    CloseRequested,
+    /// A commit was answered: the host wants the next frame.
+    FrameDone,
+    /// A frame was on the screen.
+    Presented,
+    /// The host no longer reads this guest buffer.
+    Released(BufferId),
+    /// The host took the DMA-BUF of this buffer.
+    Imported(BufferId),
+    /// The host refused the DMA-BUF of this buffer.
+    ImportRefused(BufferId),
+    /// What the host takes has changed.
+    FormatsChanged,
+    /// Somebody did something.
+    Input(InputEvent),
+}
+
+/// Globals that are used when they are there.
+#[derive(Debug, Default)]
+struct Extras {
+    dmabuf: Option<ZwpLinuxDmabufV1>,
+    viewporter: Option<WpViewporter>,
+    presentation: Option<WpPresentation>,
+    fractional_scale: Option<WpFractionalScaleManagerV1>,
+    relative_pointer: Option<
+        wayland_protocols::wp::relative_pointer::zv1::client::zwp_relative_pointer_manager_v1::ZwpRelativePointerManagerV1,
+    >,
+}
+
+/// The connection to the host and all that lives on it.
+pub struct Host {
+    connection: Connection,
+    queue: QueueHandle<Host>,
+    registry: RegistryState,
+    outputs: OutputState,
+    compositor: CompositorState,
+    xdg: XdgShell,
+    shm: Shm,
+    extras: Extras,
+    feedback: Feedback,
+    buffers: Buffers,
+    window: Option<Toplevel>,
+    seats: Vec<Seat>,
+    events: VecDeque<HostEvent>,
+    wants_fullscreen: bool,
+    windowed: Option<(u32, u32)>,
+}
+
+/// User data of objects that have no events, or none that matter.
+#[derive(Clone, Copy, Debug)]
+struct Quiet;
+
+impl Host {
+    /// The next thing that happened.
+    pub fn next_event(&mut self) -> Option<HostEvent> {
+        self.events.pop_front()
+    }
+
+    /// Another handle to the connection, for the event loop.
+    pub fn connection(&self) -> Connection {
+        self.connection.clone()
+    }
+
+    /// What buffers the host takes.
+    pub fn formats(&self) -> HostFormats {
+        HostFormats { dmabuf: self.feedback.formats().to_vec(), shm: self.shm_formats() }
+    }
+
+    fn shm_formats(&self) -> Vec<crate::video::format::PixelFormat> {
+        let listed = |format: &crate::video::format::PixelFormat| {
+            self.shm.formats().iter().any(|code| *code as u32 == format.shm())
+        };
+        crate::video::format::ALL.into_iter().filter(listed).collect()
+    }
+
+    /// A duplicate of the connection's descriptor, to be told when a host that did not read reads again.
+    ///
+    /// # Errors
+    ///
+    /// When the process is out of descriptors.
+    pub fn duplicate_fd(&self) -> std::io::Result<OwnedFd> {
+        self.connection.backend().poll_fd().try_clone_to_owned()
+    }
+
+    /// Sends what is buffered; false when the host does not take it now.
+    ///
+    /// # Errors
+    ///
+    /// What ended the connection.
+    pub fn flush(&self) -> Result<bool, String> {
+        match self.connection.flush() {
+            Ok(()) => Ok(true),
+            Err(wayland_client::backend::WaylandError::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                Ok(false)
+            }
+            Err(error) => Err(self.lost(&error)),
+        }
+    }
+
+    /// One line about why the connection ended.
+    pub fn lost(&self, error: &dyn std::fmt::Display) -> String {
+        match self.connection.protocol_error() {
+            Some(protocol) => format!(
+                "the host ended the connection: {} on {}@{}: {}; this is a bug of one of the two, please report it",
+                protocol.code, protocol.object_interface, protocol.object_id, protocol.message
+            ),
+            None => format!("the host went away ({error}); start the bridge again when it is back"),
+        }
+    }
+
+    /// The host's window.
+    pub fn window(&mut self) -> Option<&mut Toplevel> {
+        self.window.as_mut()
+    }
+
+    fn alive<P: Proxy>(proxy: &Option<P>) -> bool {
+        proxy.as_ref().is_some_and(Proxy::is_alive)
+    }
+}

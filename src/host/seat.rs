@@ -1,0 +1,246 @@
+//! Input as the host delivers it: every seat's pointer, keyboard and touch, versions 1 to 9, into
+//! [`InputEvent`]s. Keymap, group and repeat are the guest's business and are not read.
+
+use tracing::debug;
+use wayland_client::protocol::wl_keyboard::{self, WlKeyboard};
+use wayland_client::protocol::wl_pointer::{self, AxisSource, WlPointer};
+use wayland_client::protocol::wl_seat::{self, Capability, WlSeat};
+use wayland_client::protocol::wl_touch::{self, WlTouch};
+use wayland_client::{Connection, Dispatch, Proxy, QueueHandle, WEnum};
+
+use crate::host::{Host, HostEvent};
+use crate::input::event::{Axis, InputEvent};
+use crate::input::scroll::{ScrollFrame, Source};
+
+/// One seat of the host.
+#[derive(Debug)]
+pub(super) struct Seat {
+    name: u32,
+    seat: WlSeat,
+    pointer: Option<WlPointer>,
+    keyboard: Option<WlKeyboard>,
+    touch: Option<WlTouch>,
+    scroll: ScrollFrame,
+}
+
+/// User data of a seat's objects: the seat's global name.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OfSeat(u32);
+
+impl Host {
+    pub(super) fn add_seat(&mut self, name: u32, version: u32) {
+        let seat = self.registry.registry().bind(name, version.min(9), &self.queue, OfSeat(name));
+        self.seats.push(Seat { name, seat, pointer: None, keyboard: None, touch: None, scroll: ScrollFrame::default() });
+    }
+
+    pub(super) fn remove_seat(&mut self, name: u32) {
+        if let Some(at) = self.seats.iter().position(|seat| seat.name == name) {
+            let mut seat = self.seats.swap_remove(at);
+            self.set_capabilities(&mut seat, Capability::empty());
+            if seat.seat.version() >= 5 {
+                seat.seat.release();
+            }
+        }
+    }
+
+    fn set_capabilities(&mut self, seat: &mut Seat, capabilities: Capability) {
+        let data = OfSeat(seat.name);
+        if !capabilities.contains(Capability::Pointer) {
+            if let Some(pointer) = seat.pointer.take() {
+                if pointer.version() >= 3 {
+                    pointer.release();
+                }
+                self.input(InputEvent::PointerLeave);
+            }
+        } else if seat.pointer.is_none() {
+            seat.pointer = Some(seat.seat.get_pointer(&self.queue, data));
+        }
+        if !capabilities.contains(Capability::Keyboard) {
+            if let Some(keyboard) = seat.keyboard.take() {
+                if keyboard.version() >= 3 {
+                    keyboard.release();
+                }
+                self.input(InputEvent::KeyboardLeave);
+            }
+        } else if seat.keyboard.is_none() {
+            seat.keyboard = Some(seat.seat.get_keyboard(&self.queue, data));
+        }
+        if !capabilities.contains(Capability::Touch) {
+            if let Some(touch) = seat.touch.take() {
+                if touch.version() >= 3 {
+                    touch.release();
+                }
+                self.input(InputEvent::TouchCancel);
+            }
+        } else if seat.touch.is_none() {
+            seat.touch = Some(seat.seat.get_touch(&self.queue, data));
+        }
+    }
+
+    fn input(&mut self, event: InputEvent) {
+        self.events.push_back(HostEvent::Input(event));
+    }
+
+    fn scroll(&mut self, seat: OfSeat) -> Option<&mut ScrollFrame> {
+        self.seats.iter_mut().find(|it| it.name == seat.0).map(|it| &mut it.scroll)
+    }
+
+    /// A group of pointer events is complete: its scrolling, then the frame.
+    fn pointer_frame(&mut self, seat: OfSeat) {
+        let events = &mut self.events;
+        if let Some(seat) = self.seats.iter_mut().find(|it| it.name == seat.0) {
+            seat.scroll.finish(|event| events.push_back(HostEvent::Input(event)));
+        }
+        events.push_back(HostEvent::Input(InputEvent::PointerFrame));
+    }
+}
+
+impl Dispatch<WlSeat, OfSeat> for Host {
+    fn event(
+        host: &mut Self,
+        _: &WlSeat,
+        event: wl_seat::Event,
+        of: &OfSeat,
+        _: &Connection,
+        _: &QueueHandle<Self>,
+    ) {
+        let wl_seat::Event::Capabilities { capabilities } = event else { return };
+        let capabilities = match capabilities {
+            WEnum::Value(capabilities) => capabilities,
+            WEnum::Unknown(bits) => Capability::from_bits_truncate(bits),
+        };
+        debug!(?capabilities, "seat");
+        if let Some(at) = host.seats.iter().position(|seat| seat.name == of.0) {
+            let mut seat = host.seats.swap_remove(at);
+            host.set_capabilities(&mut seat, capabilities);
+            host.seats.push(seat);
+        }
+    }
+}
+
+fn axis_of(axis: WEnum<wl_pointer::Axis>) -> Option<Axis> {
+    match axis {
+        WEnum::Value(wl_pointer::Axis::VerticalScroll) => Some(Axis::Vertical),
+        WEnum::Value(wl_pointer::Axis::HorizontalScroll) => Some(Axis::Horizontal),
+        _ => None,
+    }
+}
+
+impl Dispatch<WlPointer, OfSeat> for Host {
+    fn event(
+        host: &mut Self,
+        pointer: &WlPointer,
+        event: wl_pointer::Event,
+        of: &OfSeat,
+        _: &Connection,
+        _: &QueueHandle<Self>,
+    ) {
+        use wl_pointer::Event;
+        // Before version 5 every event is a frame of its own.
+        let frameless = pointer.version() < 5;
+        match event {
+            Event::Enter { serial, surface_x, surface_y, .. } => {
+                // The guest draws its pointer; the host's has to be hidden after every enter.
+                pointer.set_cursor(serial, None, 0, 0);
+                host.input(InputEvent::Motion { x: surface_x, y: surface_y });
+            }
+            Event::Leave { .. } => host.input(InputEvent::PointerLeave),
+            Event::Motion { surface_x, surface_y, .. } => {
+                host.input(InputEvent::Motion { x: surface_x, y: surface_y });
+            }
+            Event::Button { button, state, .. } => {
+                let pressed = state == WEnum::Value(wl_pointer::ButtonState::Pressed);
+                host.input(InputEvent::Button { code: button, pressed });
+            }
+            Event::Axis { axis, value, .. } => {
+                if let (Some(axis), Some(scroll)) = (axis_of(axis), host.scroll(*of)) {
+                    scroll.distance(axis, value);
+                }
+            }
+            Event::AxisSource { axis_source } => {
+                let source = match axis_source {
+                    WEnum::Value(AxisSource::Finger | AxisSource::Continuous) => Source::Continuous,
+                    _ => Source::Wheel,
+                };
+                if let Some(scroll) = host.scroll(*of) {
+                    scroll.source(source);
+                }
+            }
+            Event::AxisStop { axis, .. } => {
+                if let (Some(axis), Some(scroll)) = (axis_of(axis), host.scroll(*of)) {
+                    scroll.stop(axis);
+                }
+            }
+            Event::AxisDiscrete { axis, discrete } => {
+                if let (Some(axis), Some(scroll)) = (axis_of(axis), host.scroll(*of)) {
+                    scroll.discrete(axis, discrete);
+                }
+            }
+            Event::AxisValue120 { axis, value120 } => {
+                if let (Some(axis), Some(scroll)) = (axis_of(axis), host.scroll(*of)) {
+                    scroll.value120(axis, value120);
+                }
+            }
+            Event::Frame => host.pointer_frame(*of),
+            _ => return,
+        }
+        if frameless {
+            host.pointer_frame(*of);
+        }
+    }
+}
+
+impl Dispatch<WlKeyboard, OfSeat> for Host {
+    fn event(
+        host: &mut Self,
+        _: &WlKeyboard,
+        event: wl_keyboard::Event,
+        _: &OfSeat,
+        _: &Connection,
+        _: &QueueHandle<Self>,
+    ) {
+        use wl_keyboard::Event;
+        match event {
+            Event::Enter { keys, .. } => {
+                // Keys that are down already: a native-endian u32 each.
+                for key in keys.chunks_exact(4) {
+                    let code = u32::from_ne_bytes([key[0], key[1], key[2], key[3]]);
+                    host.input(InputEvent::Key { code, pressed: true });
+                }
+            }
+            Event::Leave { .. } => host.input(InputEvent::KeyboardLeave),
+            Event::Key { key, state, .. } => match state {
+                WEnum::Value(wl_keyboard::KeyState::Pressed) => {
+                    host.input(InputEvent::Key { code: key, pressed: true });
+                }
+                WEnum::Value(wl_keyboard::KeyState::Released) => {
+                    host.input(InputEvent::Key { code: key, pressed: false });
+                }
+                // Repeats are the guest's to make.
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+}
+
+impl Dispatch<WlTouch, OfSeat> for Host {
+    fn event(
+        host: &mut Self,
+        _: &WlTouch,
+        event: wl_touch::Event,
+        _: &OfSeat,
+        _: &Connection,
+        _: &QueueHandle<Self>,
+    ) {
+        use wl_touch::Event;
+        match event {
+            Event::Down { id, x, y, .. } => host.input(InputEvent::TouchDown { id, x, y }),
+            Event::Motion { id, x, y, .. } => host.input(InputEvent::TouchMotion { id, x, y }),
+            Event::Up { id, .. } => host.input(InputEvent::TouchUp { id }),
+            Event::Frame => host.input(InputEvent::TouchFrame),
+            Event::Cancel => host.input(InputEvent::TouchCancel),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! How large the window is, in both units, from what the host says. Pure.
+
+/// What is known of the output that the window is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutputFacts {
+    /// Pixels of the current mode, turned as the output is.
+    pub pixels: (u32, u32),
+    /// Size in the compositor's logical space, where it is told.
+    pub logical: Option<(u32, u32)>,
+    /// Integer scale.
+    pub scale: u32,
+    /// Refresh rate, mHz; 0 when there is none.
+    pub refresh: u32,
+}
+
+/// The window's size and rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowSize {
+    /// Surface-local logical pixels: input and the viewport's destination.
+    pub logical: (u32, u32),
+    /// Physical pixels: what the guest should draw.
+    pub pixels: (u32, u32),
+    /// Frames per thousand seconds.
+    pub refresh: u32,
+}
+
+/// What the host and the flags say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SizeFacts {
+    /// The last configure; a missing side leaves the choice to us.
+    pub configured: (Option<u32>, Option<u32>),
+    /// `--windowed`.
+    pub windowed: Option<(u32, u32)>,
+    /// The output.
+    pub output: Option<OutputFacts>,
+    /// wp_fractional_scale: 120 is 1.
+    pub scale_120: Option<u32>,
+    /// wl_surface.preferred_buffer_scale or the outputs' scale.
+    pub scale: Option<u32>,
+    /// Whether a viewport can scale what the guest draws; without one, pixels are logical pixels.
+    pub viewport: bool,
+}
+
+/// Where nothing else is known.
+const FALLBACK: (u32, u32) = (1280, 720);
+/// For outputs without a rate.
+const FALLBACK_REFRESH: u32 = 60_000;
+
+/// Decides the window's size.
+pub fn decide(facts: &SizeFacts) -> WindowSize {
+    let scale_120 = if facts.viewport {
+        facts.scale_120.or(facts.scale.map(|scale| scale.saturating_mul(120))).or(facts.output.map(|o| o.scale * 120))
+    } else {
+        None
+    };
+    let scale_120 = u64::from(scale_120.unwrap_or(120).clamp(60, 120 * 8));
+    let scaled = |side: u32| ((u64::from(side) * scale_120 + 60) / 120).clamp(1, u64::from(crate::options::MAX_SIDE)) as u32;
+    let refresh = facts.output.map_or(0, |output| output.refresh);
+    let refresh = if refresh == 0 { FALLBACK_REFRESH } else { refresh.clamp(1_000, 1_000_000) };
+
+    // An output filled completely has exactly the mode's pixels, whatever rounding the scale would bring.
+    let whole_output = facts.output.map(|output| {
+        let logical = output.logical.unwrap_or_else(|| {
+            let unscaled = |side: u32| ((u64::from(side) * 120 + scale_120 / 2) / scale_120).max(1) as u32;
+            (unscaled(output.pixels.0), unscaled(output.pixels.1))
+        });
+        let pixels = if facts.viewport { output.pixels } else { logical };
+        (logical, pixels)
+    });
+    let ours = match (facts.windowed, whole_output) {
+        (Some(size), _) => (size, (scaled(size.0), scaled(size.1))),
+        (None, Some(whole)) => whole,
+        (None, None) => (FALLBACK, (scaled(FALLBACK.0), scaled(FALLBACK.1))),
+    };
+    let side = |value: Option<u32>| value.filter(|side| *side > 0);
+    let (logical, pixels) = match (side(facts.configured.0), side(facts.configured.1)) {
+        (None, None) => ours,
+        (width, height) => {
+            let logical = (width.unwrap_or(ours.0.0), height.unwrap_or(ours.0.1));
+            match whole_output {
+                Some(whole) if whole.0 == logical => whole,
+                _ => (logical, (scaled(logical.0), scaled(logical.1))),
+            }
+        }
+    };
+    WindowSize { logical, pixels, refresh }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WOLF: OutputFacts = OutputFacts { pixels: (1920, 1080), logical: None, scale: 1, refresh: 60_000 };
+
+    #[test]
+    fn an_empty_configure_means_the_outputs_mode() {
+        let facts = SizeFacts { output: Some(WOLF), viewport: true, ..Default::default() };
+        assert_eq!(decide(&facts), WindowSize { logical: (1920, 1080), pixels: (1920, 1080), refresh: 60_000 });
+    }
+
+    #[test]
+    fn a_configure_wins_over_everything() {
+        let facts = SizeFacts {
+            configured: (Some(800), Some(600)),
+            windowed: Some((100, 100)),
+            output: Some(WOLF),
+            viewport: true,
+            ..Default::default()
+        };
+        assert_eq!(decide(&facts).logical, (800, 600));
+    }
+
+    #[test]
+    fn one_missing_side_is_ours_to_choose() {
+        let facts = SizeFacts { configured: (Some(800), None), windowed: Some((10, 20)), ..Default::default() };
+        assert_eq!(decide(&facts).logical, (800, 20));
+    }
+
+    #[test]
+    fn fractions_of_a_scale_end_on_whole_output_pixels() {
+        let output = OutputFacts { pixels: (1366, 768), logical: Some((911, 512)), scale: 2, refresh: 0 };
+        let facts = SizeFacts {
+            configured: (Some(911), Some(512)),
+            output: Some(output),
+            scale_120: Some(180),
+            viewport: true,
+            ..Default::default()
+        };
+        assert_eq!(decide(&facts), WindowSize { logical: (911, 512), pixels: (1366, 768), refresh: 60_000 });
+    }
+
+    #[test]
+    fn without_a_viewport_nothing_is_scaled() {
+        let facts = SizeFacts {
+            configured: (Some(640), Some(360)),
+            scale_120: Some(240),
+            scale: Some(2),
+            output: Some(OutputFacts { scale: 2, ..WOLF }),
+            ..Default::default()
+        };
+        assert_eq!(decide(&facts).pixels, (640, 360));
+    }
+
+    #[test]
+    fn with_nothing_known_there_is_still_a_window() {
+        assert_eq!(decide(&SizeFacts::default()).logical, FALLBACK);
+    }
+}

@@ -1,0 +1,500 @@
+//! The guest's input over libei: handshake, devices that come and go, and the requests themselves.
+//! Decides nothing about order or waiting; it says what is ready and sends what it is given.
+//!
+//! Protocol: libei's ei-protocol (reis); Mutter's peculiarities are noted where they matter.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use reis::PendingRequestResult;
+use reis::ei;
+use reis::ei::button::ButtonState;
+use reis::ei::handshake::ContextType;
+use reis::ei::keyboard::KeyState;
+use reis::event::{Device, DeviceCapability, EiEvent, EiEventConverter};
+use reis::handshake::EiHandshaker;
+use thiserror::Error;
+use tracing::debug;
+
+use crate::input::event::{Axis, InputEvent, Need};
+use crate::input::geometry::Region;
+use crate::input::held::{Pressed, Touches};
+use crate::input::waiting::Ready;
+
+/// Keys sent sooner after the keyboard's first resume are lost: the guest's clients have to see the
+/// keyboard first (measured on Mutter 48: lost at 9 ms, there at 30 ms).
+const KEYBOARD_SETTLES: Duration = Duration::from_millis(40);
+
+/// Mutter takes `scroll` distances as a wheel with this many units a notch, fractions kept;
+/// `scroll_discrete` would lose everything below a whole notch.
+const UNITS_PER_NOTCH: f64 = 10.0;
+
+/// Why the EIS connection ended.
+#[derive(Debug, Error)]
+pub enum EiError {
+    /// Reading or writing the socket failed.
+    #[error("the guest's input socket failed: {0}")]
+    Io(#[from] std::io::Error),
+    /// The server sent something that the protocol forbids.
+    #[error("the guest's input server broke the protocol: {0}")]
+    Protocol(String),
+    /// The server said goodbye.
+    #[error("the guest's input server ended the connection: {0}")]
+    Disconnected(String),
+}
+
+impl From<rustix::io::Errno> for EiError {
+    fn from(errno: rustix::io::Errno) -> Self {
+        Self::Io(errno.into())
+    }
+}
+
+/// A device that can be sent to.
+struct Open {
+    device: Device,
+    resumed: bool,
+    ready_at: Instant,
+    /// Something was sent since the last frame.
+    unframed: bool,
+    /// A button changed since the last frame: the next change needs a frame of its own.
+    unframed_button: bool,
+}
+
+enum Stage {
+    Handshake(EiHandshaker<'static>),
+    Live(EiEventConverter),
+}
+
+/// The client end of one EIS connection.
+pub struct EiSink {
+    context: ei::Context,
+    stage: Stage,
+    mapping_id: Option<String>,
+    relative: Option<Open>,
+    absolute: Option<Open>,
+    keyboard: Option<Open>,
+    touch: Option<Open>,
+    keys: Pressed,
+    buttons: Pressed,
+    touches: Touches,
+    sequence: u32,
+    keyboards_seen: u32,
+}
+
+impl EiSink {
+    /// Starts the handshake on a connected socket; `mapping_id` names the stream's region.
+    ///
+    /// # Errors
+    ///
+    /// When the socket cannot be made non-blocking or written.
+    pub fn new(socket: OwnedFd, mapping_id: Option<String>) -> Result<Self, EiError> {
+        let context = ei::Context::new(UnixStream::from(socket))?;
+        context.flush().or_else(would_block)?;
+        Ok(Self {
+            context,
+            stage: Stage::Handshake(EiHandshaker::new("wolf-bridge", ContextType::Sender)),
+            mapping_id,
+            relative: None,
+            absolute: None,
+            keyboard: None,
+            touch: None,
+            keys: Pressed::default(),
+            buttons: Pressed::default(),
+            touches: Touches::default(),
+            sequence: 0,
+            keyboards_seen: 0,
+        })
+    }
+
+    /// Another handle to the connection, for the event loop to watch.
+    pub fn context(&self) -> ei::Context {
+        self.context.clone()
+    }
+
+    /// Reads and handles all that the server has sent.
+    ///
+    /// # Errors
+    ///
+    /// The connection is over then; nothing more can be sent.
+    pub fn read(&mut self) -> Result<(), EiError> {
+        let end = self.context.read().err();
+        while let Some(result) = self.context.pending_event() {
+            match result {
+                PendingRequestResult::Request(event) => self.handle(event)?,
+                PendingRequestResult::ParseError(error) => return Err(EiError::Protocol(error.to_string())),
+                // An event for an object that was destroyed meanwhile.
+                PendingRequestResult::InvalidObject(_) => {}
+            }
+        }
+        match end {
+            Some(error) => Err(error.into()),
+            None => self.flush(),
+        }
+    }
+
+    fn handle(&mut self, event: ei::Event) -> Result<(), EiError> {
+        match &mut self.stage {
+            Stage::Handshake(handshaker) => {
+                let done = handshaker.handle_event(event).map_err(|error| EiError::Protocol(error.to_string()))?;
+                if let Some(response) = done {
+                    self.stage = Stage::Live(EiEventConverter::new(&self.context, response));
+                }
+                return Ok(());
+            }
+            Stage::Live(converter) => {
+                converter.handle_event(event).map_err(|error| EiError::Protocol(error.to_string()))?;
+            }
+        }
+        while let Stage::Live(converter) = &mut self.stage {
+            let Some(event) = converter.next_event() else { break };
+            self.event(event)?;
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, event: EiEvent) -> Result<(), EiError> {
+        match event {
+            EiEvent::Disconnected(end) => {
+                let why = end.explanation.unwrap_or_else(|| format!("{:?}", end.reason));
+                return Err(EiError::Disconnected(why));
+            }
+            EiEvent::SeatAdded(added) => added.seat.bind_capabilities(
+                DeviceCapability::Pointer
+                    | DeviceCapability::PointerAbsolute
+                    | DeviceCapability::Keyboard
+                    | DeviceCapability::Touch
+                    | DeviceCapability::Scroll
+                    | DeviceCapability::Button,
+            ),
+            EiEvent::DeviceAdded(added) => self.added(added.device),
+            EiEvent::DeviceRemoved(removed) => self.removed(&removed.device),
+            EiEvent::DevicePaused(paused) => {
+                if let Some(open) = self.find(&paused.device) {
+                    open.resumed = false;
+                    open.unframed = false;
+                    open.unframed_button = false;
+                }
+                self.forget_held(&paused.device);
+            }
+            EiEvent::DeviceResumed(resumed) => self.resumed(&resumed.device),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn added(&mut self, device: Device) {
+        debug!(?device, regions = ?device.regions(), "input device added");
+        // Servers with ei_device 3 wait for this; reis leaves it to us.
+        if device.device().version() >= 3 {
+            device.device().ready();
+        }
+        let settles = if device.has_capability(DeviceCapability::Keyboard) && self.keyboards_seen == 0 {
+            self.keyboards_seen += 1;
+            KEYBOARD_SETTLES
+        } else {
+            Duration::ZERO
+        };
+        let place = if device.has_capability(DeviceCapability::PointerAbsolute) {
+            &mut self.absolute
+        } else if device.has_capability(DeviceCapability::Pointer) {
+            &mut self.relative
+        } else if device.has_capability(DeviceCapability::Keyboard) {
+            &mut self.keyboard
+        } else if device.has_capability(DeviceCapability::Touch) {
+            &mut self.touch
+        } else {
+            return;
+        };
+        *place = Some(Open {
+            device,
+            resumed: false,
+            ready_at: Instant::now() + settles,
+            unframed: false,
+            unframed_button: false,
+        });
+    }
+
+    fn resumed(&mut self, device: &Device) {
+        self.sequence = self.sequence.wrapping_add(1);
+        let (sequence, serial) = (self.sequence, self.serial());
+        let first_key = self.keyboard.as_ref().is_some_and(|open| open.device == *device);
+        if let Some(open) = self.find(device) {
+            device.device().start_emulating(serial, sequence);
+            let now = Instant::now();
+            // The settling time runs from the resume, not from the announcement.
+            if first_key && open.ready_at > now {
+                open.ready_at = now + KEYBOARD_SETTLES;
+            }
+            open.resumed = true;
+        }
+    }
+
+    fn removed(&mut self, device: &Device) {
+        debug!(?device, "input device removed");
+        self.forget_held(device);
+        for place in [&mut self.relative, &mut self.absolute, &mut self.keyboard, &mut self.touch] {
+            if place.as_ref().is_some_and(|open| open.device == *device) {
+                *place = None;
+            }
+        }
+    }
+
+    /// A paused or removed device holds nothing: the server has let go of it by itself.
+    fn forget_held(&mut self, device: &Device) {
+        let is = |place: &Option<Open>| place.as_ref().is_some_and(|open| open.device == *device);
+        if is(&self.keyboard) {
+            self.keys.clear();
+        }
+        if is(&self.touch) {
+            self.touches.clear();
+        }
+        if is(&self.relative) || (self.relative.is_none() && is(&self.absolute)) {
+            self.buttons.clear();
+        }
+    }
+
+    fn find(&mut self, device: &Device) -> Option<&mut Open> {
+        [&mut self.relative, &mut self.absolute, &mut self.keyboard, &mut self.touch]
+            .into_iter()
+            .flatten()
+            .find(|open| open.device == *device)
+    }
+
+    fn serial(&self) -> u32 {
+        match &self.stage {
+            Stage::Live(converter) => converter.connection().serial(),
+            Stage::Handshake(_) => 0,
+        }
+    }
+
+    /// The devices that can take events at `now`.
+    pub fn ready(&self, now: Instant) -> Ready {
+        let up = |place: &Option<Open>| place.as_ref().is_some_and(|open| open.resumed && open.ready_at <= now);
+        Ready {
+            absolute: up(&self.absolute) && self.region(Need::Absolute).is_some(),
+            relative: up(&self.relative) || (self.relative.is_none() && up(&self.absolute)),
+            keyboard: up(&self.keyboard),
+            touch: up(&self.touch) && self.region(Need::Touch).is_some(),
+        }
+    }
+
+    /// When the keyboard will be ready, if that is a matter of time only.
+    pub fn ready_at(&self, now: Instant) -> Option<Instant> {
+        let open = self.keyboard.as_ref()?;
+        (open.resumed && open.ready_at > now).then_some(open.ready_at)
+    }
+
+    /// The region that points of the window go to: the stream's own by its mapping id, else the only one.
+    pub fn region(&self, need: Need) -> Option<Region> {
+        let open = match need {
+            Need::Touch => self.touch.as_ref(),
+            _ => self.absolute.as_ref(),
+        }?;
+        let regions = open.device.regions();
+        let ours = self.mapping_id.as_deref().and_then(|id| {
+            regions.iter().find(|region| region.mapping_id.as_deref() == Some(id))
+        });
+        let region = ours.or_else(|| regions.iter().find(|region| region.width > 0 && region.height > 0))?;
+        (region.width > 0 && region.height > 0).then(|| Region {
+            x: region.x.into(),
+            y: region.y.into(),
+            width: region.width.into(),
+            height: region.height.into(),
+        })
+    }
+
+    /// Sends one event; positions are already those of the guest's region. True when something went out.
+    pub fn send(&mut self, event: InputEvent) -> bool {
+        match event {
+            InputEvent::Motion { x, y } => self.pointer(true, |device| {
+                device.interface::<ei::PointerAbsolute>().map(|pointer| pointer.motion_absolute(x as f32, y as f32))
+            }),
+            InputEvent::RelativeMotion { dx, dy } => self.pointer(false, |device| {
+                device.interface::<ei::Pointer>().map(|pointer| pointer.motion_relative(dx as f32, dy as f32))
+            }),
+            InputEvent::Button { code, pressed } => self.button(code, pressed),
+            InputEvent::Wheel { axis, v120 } => self.scroll(axis, f64::from(v120) * UNITS_PER_NOTCH / 120.0),
+            InputEvent::Scroll { axis, delta } => self.scroll(axis, delta),
+            InputEvent::ScrollStop { axis } => self.pointer(false, |device| {
+                let (x, y) = (u32::from(axis == Axis::Horizontal), u32::from(axis == Axis::Vertical));
+                device.interface::<ei::Scroll>().map(|scroll| scroll.scroll_stop(x, y, 0))
+            }),
+            InputEvent::PointerFrame => {
+                self.frame_pointers();
+                false
+            }
+            InputEvent::PointerLeave => self.release_buttons(),
+            InputEvent::Key { code, pressed } => self.key(code, pressed),
+            InputEvent::KeyboardLeave => self.release_keys(),
+            InputEvent::TouchDown { id, x, y } => {
+                let Some(slot) = self.touches.down(id) else { return false };
+                self.touch(|touch| touch.down(slot, x as f32, y as f32))
+            }
+            InputEvent::TouchMotion { id, x, y } => {
+                let Some(slot) = self.touches.slot(id) else { return false };
+                self.touch(|touch| touch.motion(slot, x as f32, y as f32))
+            }
+            InputEvent::TouchUp { id } => {
+                let Some(slot) = self.touches.up(id) else { return false };
+                // A motion and an up of one finger in one frame are legal; a down and its up are not.
+                self.frame_touch();
+                self.touch(|touch| touch.up(slot))
+            }
+            InputEvent::TouchFrame => {
+                self.frame_touch();
+                false
+            }
+            InputEvent::TouchCancel => self.release_touches(),
+        }
+    }
+
+    /// Sends on the absolute or the relative pointer, framing the other one first: order between devices
+    /// is the order of their frames.
+    fn pointer(&mut self, absolute: bool, request: impl FnOnce(&Device) -> Option<()>) -> bool {
+        let serial = self.serial();
+        let (this, other) = match absolute {
+            true => (&mut self.absolute, &mut self.relative),
+            false if self.relative.is_some() => (&mut self.relative, &mut self.absolute),
+            false => (&mut self.absolute, &mut self.relative),
+        };
+        frame(other, serial);
+        let Some(open) = this.as_mut().filter(|open| open.resumed) else { return false };
+        let sent = request(&open.device).is_some();
+        open.unframed |= sent;
+        sent
+    }
+
+    fn button(&mut self, code: u32, pressed: bool) -> bool {
+        if !(if pressed { self.buttons.press(code) } else { self.buttons.release(code) }) {
+            return false;
+        }
+        let serial = self.serial();
+        for place in [&mut self.relative, &mut self.absolute] {
+            if place.as_ref().is_some_and(|open| open.unframed_button) {
+                frame(place, serial);
+            }
+        }
+        let state = if pressed { ButtonState::Press } else { ButtonState::Released };
+        let sent = self.pointer(false, |device| {
+            device.interface::<ei::Button>().map(|button| button.button(code, state))
+        });
+        let place = if self.relative.is_some() { &mut self.relative } else { &mut self.absolute };
+        if let Some(open) = place {
+            open.unframed_button |= sent;
+        }
+        sent
+    }
+
+    fn scroll(&mut self, axis: Axis, delta: f64) -> bool {
+        let (x, y) = match axis {
+            Axis::Horizontal => (delta as f32, 0.0),
+            Axis::Vertical => (0.0, delta as f32),
+        };
+        self.pointer(false, |device| device.interface::<ei::Scroll>().map(|scroll| scroll.scroll(x, y)))
+    }
+
+    /// A key and its frame at once: a press and its release in one frame would cancel out.
+    fn key(&mut self, code: u32, pressed: bool) -> bool {
+        if !(if pressed { self.keys.press(code) } else { self.keys.release(code) }) {
+            return false;
+        }
+        let serial = self.serial();
+        frame(&mut self.relative, serial);
+        frame(&mut self.absolute, serial);
+        let Some(open) = self.keyboard.as_mut().filter(|open| open.resumed) else { return false };
+        let Some(keyboard) = open.device.interface::<ei::Keyboard>() else { return false };
+        keyboard.key(code, if pressed { KeyState::Press } else { KeyState::Released });
+        open.unframed = true;
+        frame(&mut self.keyboard, serial);
+        true
+    }
+
+    fn touch(&mut self, request: impl FnOnce(&ei::Touchscreen)) -> bool {
+        let Some(open) = self.touch.as_mut().filter(|open| open.resumed) else { return false };
+        let Some(touchscreen) = open.device.interface::<ei::Touchscreen>() else { return false };
+        request(&touchscreen);
+        open.unframed = true;
+        true
+    }
+
+    fn frame_pointers(&mut self) {
+        let serial = self.serial();
+        frame(&mut self.absolute, serial);
+        frame(&mut self.relative, serial);
+    }
+
+    fn frame_touch(&mut self) {
+        let serial = self.serial();
+        frame(&mut self.touch, serial);
+    }
+
+    fn release_buttons(&mut self) -> bool {
+        let mut any = false;
+        while let Some(code) = self.buttons.pop() {
+            // Put back so that the one place that sends buttons sends this one too.
+            self.buttons.press(code);
+            any |= self.button(code, false);
+        }
+        self.frame_pointers();
+        any
+    }
+
+    fn release_keys(&mut self) -> bool {
+        let mut any = false;
+        while let Some(code) = self.keys.pop() {
+            self.keys.press(code);
+            any |= self.key(code, false);
+        }
+        any
+    }
+
+    fn release_touches(&mut self) -> bool {
+        let mut any = false;
+        while let Some(slot) = self.touches.pop() {
+            any |= self.touch(|touch| touch.up(slot));
+        }
+        self.frame_touch();
+        any
+    }
+
+    /// Releases everything that is held.
+    pub fn release_all(&mut self) {
+        self.release_buttons();
+        self.release_keys();
+        self.release_touches();
+    }
+
+    /// Writes what is buffered; what the socket does not take now waits for it to become writable.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is over.
+    pub fn flush(&mut self) -> Result<(), EiError> {
+        self.context.flush().or_else(would_block).map_err(EiError::from)
+    }
+}
+
+impl AsFd for EiSink {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.context.as_fd()
+    }
+}
+
+fn frame(place: &mut Option<Open>, serial: u32) {
+    if let Some(open) = place.as_mut().filter(|open| open.unframed) {
+        open.device.device().frame(serial, monotonic_us());
+        open.unframed = false;
+        open.unframed_button = false;
+    }
+}
+
+fn would_block(errno: rustix::io::Errno) -> rustix::io::Result<()> {
+    if errno == rustix::io::Errno::AGAIN { Ok(()) } else { Err(errno) }
+}
+
+/// CLOCK_MONOTONIC in µs, the clock of ei_device.frame.
+fn monotonic_us() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    now.tv_sec as u64 * 1_000_000 + now.tv_nsec as u64 / 1000
+}

@@ -1,0 +1,172 @@
+//! The input path as a whole: what the host sends, waiting, mapping to the guest, and the sink of the
+//! moment. The sink can be lost and replaced; what was pressed is released first.
+
+use std::time::Instant;
+
+use crate::input::ei::{EiError, EiSink};
+use crate::input::event::{InputEvent, Need};
+use crate::input::geometry::{Mapper, Region};
+use crate::input::notify::NotifySink;
+use crate::input::waiting::{Ready, Waiting};
+
+/// Where input goes.
+#[derive(Default)]
+pub enum Sink {
+    /// Nowhere: no guest, or one that takes no input.
+    #[default]
+    None,
+    /// To an EIS server.
+    Ei(Box<EiSink>),
+    /// To Mutter's Notify* methods.
+    Notify(NotifySink),
+}
+
+/// The input path of the bridge.
+#[derive(Default)]
+pub struct InputPath {
+    sink: Sink,
+    waiting: Waiting,
+    mapper: Mapper,
+    /// The stream's size in pixels: the region of sinks that have none of their own.
+    stream: Option<Region>,
+    /// Events handed to the guest.
+    pub sent: u64,
+}
+
+impl InputPath {
+    /// Uses another sink; whatever the old one held is released.
+    pub fn attach(&mut self, sink: Sink) {
+        self.detach();
+        self.sink = sink;
+    }
+
+    /// Releases what is held and sends nothing any more; events still waiting are for a guest that is gone.
+    pub fn detach(&mut self) {
+        self.release_all();
+        self.sink = Sink::None;
+        self.stream = None;
+        self.waiting.clear();
+    }
+
+    /// Releases everything that the guest was told is pressed.
+    pub fn release_all(&mut self) {
+        match &mut self.sink {
+            Sink::None => {}
+            Sink::Ei(sink) => {
+                sink.release_all();
+                // The session is ending: a failure to write changes nothing any more.
+                let _ = sink.flush();
+            }
+            Sink::Notify(sink) => sink.release_all(),
+        }
+    }
+
+    /// The window's size in surface-local logical pixels.
+    pub fn set_window(&mut self, width: u32, height: u32) {
+        self.mapper.set_window(width, height);
+    }
+
+    /// The stream's size in pixels.
+    pub fn set_stream(&mut self, width: u32, height: u32) {
+        self.stream = Some(Region { x: 0.0, y: 0.0, width: width.into(), height: height.into() });
+    }
+
+    /// Takes an event of the host.
+    pub fn push(&mut self, now: Instant, event: InputEvent) {
+        if !matches!(self.sink, Sink::None) {
+            self.waiting.push(now, event);
+        }
+    }
+
+    /// Reads what the EIS server sent.
+    ///
+    /// # Errors
+    ///
+    /// The connection is over.
+    pub fn read(&mut self) -> Result<(), EiError> {
+        match &mut self.sink {
+            Sink::Ei(sink) => sink.read(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends all that can go now.
+    ///
+    /// # Errors
+    ///
+    /// The connection is over.
+    pub fn pump(&mut self, now: Instant) -> Result<(), EiError> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        while let Some(event) = self.waiting.next(now, self.ready(now)) {
+            if let Some(event) = self.mapped(event) {
+                let sent = match &mut self.sink {
+                    Sink::None => false,
+                    Sink::Ei(sink) => sink.send(event),
+                    Sink::Notify(sink) => sink.send(event),
+                };
+                self.sent += u64::from(sent);
+            }
+        }
+        match &mut self.sink {
+            Sink::Ei(sink) => sink.flush(),
+            _ => Ok(()),
+        }
+    }
+
+    fn ready(&self, now: Instant) -> Ready {
+        match &self.sink {
+            Sink::None => Ready::default(),
+            Sink::Ei(sink) => sink.ready(now),
+            Sink::Notify(_) => {
+                let up = self.stream.is_some();
+                Ready { absolute: up, relative: up, keyboard: up, touch: up }
+            }
+        }
+    }
+
+    fn region(&self, need: Need) -> Option<Region> {
+        match &self.sink {
+            Sink::Ei(sink) => sink.region(need),
+            _ => self.stream,
+        }
+    }
+
+    fn mapped(&mut self, event: InputEvent) -> Option<InputEvent> {
+        let region = |path: &Self| path.region(event.need());
+        Some(match event {
+            InputEvent::Motion { x, y } => {
+                let (x, y) = self.mapper.map(x, y, &region(self)?)?;
+                InputEvent::Motion { x, y }
+            }
+            InputEvent::TouchDown { id, x, y } => {
+                let (x, y) = self.mapper.map(x, y, &region(self)?)?;
+                InputEvent::TouchDown { id, x, y }
+            }
+            InputEvent::TouchMotion { id, x, y } => {
+                let (x, y) = self.mapper.map(x, y, &region(self)?)?;
+                InputEvent::TouchMotion { id, x, y }
+            }
+            other => other,
+        })
+    }
+
+    /// When [`pump`](Self::pump) should run again although nothing happens.
+    pub fn deadline(&self, now: Instant) -> Option<Instant> {
+        let ready_at = match &self.sink {
+            Sink::Ei(sink) => sink.ready_at(now),
+            _ => None,
+        };
+        let patience = self.waiting.deadline()?;
+        Some(ready_at.map_or(patience, |at| at.min(patience)))
+    }
+
+    /// Whether nothing is on its way to the guest any more.
+    pub fn is_idle(&self) -> bool {
+        match &self.sink {
+            Sink::Notify(sink) => sink.is_idle(),
+            _ => true,
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Input that came while the guest's devices were away: bounded, in order, motion coalesced.
+//! Pure; the sinks ask for the next event that may go.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::input::event::{InputEvent, Need};
+
+/// So many events wait at most; a person makes far fewer in the time a device is away.
+const LIMIT: usize = 512;
+
+/// So long an event waits for its device; then the device counts as absent and its events are dropped.
+pub const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// The devices that can take events now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ready {
+    /// The absolute pointer has a region and is resumed.
+    pub absolute: bool,
+    /// The relative pointer is resumed.
+    pub relative: bool,
+    /// The keyboard is resumed and known to the guest's clients.
+    pub keyboard: bool,
+    /// The touchscreen has a region and is resumed.
+    pub touch: bool,
+}
+
+impl Ready {
+    /// Whether a device of this kind can take events.
+    pub fn has(&self, need: Need) -> bool {
+        match need {
+            Need::Absolute => self.absolute,
+            Need::Relative => self.relative,
+            Need::Keyboard => self.keyboard,
+            Need::Touch => self.touch,
+        }
+    }
+}
+
+/// The queue. Events leave in the order they came, whatever device they need: a click after a motion
+/// must not overtake it.
+#[derive(Debug, Default)]
+pub struct Waiting {
+    queue: VecDeque<(Instant, InputEvent)>,
+    /// Events lost because the queue was full.
+    pub lost: u64,
+}
+
+impl Waiting {
+    /// Adds an event that came at `now`.
+    pub fn push(&mut self, now: Instant, event: InputEvent) {
+        if let (InputEvent::Motion { .. }, Some((_, last @ InputEvent::Motion { .. }))) = (event, self.queue.back_mut())
+        {
+            *last = event;
+            return;
+        }
+        // A motion's own frame between two motions: the pair collapses into the newer motion.
+        if let InputEvent::Motion { .. } = event {
+            let len = self.queue.len();
+            if len >= 2
+                && matches!(self.queue[len - 1].1, InputEvent::PointerFrame)
+                && matches!(self.queue[len - 2].1, InputEvent::Motion { .. })
+            {
+                self.queue.pop_back();
+                self.queue[len - 2].1 = event;
+                return;
+            }
+        }
+        if self.queue.len() == LIMIT {
+            // The oldest goes. Its release may still be in here: releases without a press are dropped later.
+            self.queue.pop_front();
+            self.lost += 1;
+        }
+        self.queue.push_back((now, event));
+    }
+
+    /// The next event that can go now, if any; drops events whose device has not come in time.
+    pub fn next(&mut self, now: Instant, ready: Ready) -> Option<InputEvent> {
+        loop {
+            let (since, event) = self.queue.front()?;
+            if ready.has(event.need()) {
+                return self.queue.pop_front().map(|(_, event)| event);
+            }
+            if now.saturating_duration_since(*since) < PATIENCE {
+                return None;
+            }
+            self.queue.pop_front();
+            self.lost += 1;
+        }
+    }
+
+    /// When the first event in the queue will have waited too long.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.queue.front().map(|(since, _)| *since + PATIENCE)
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Forgets everything: the guest it was meant for is gone.
+    pub fn clear(&mut self) {
+        self.queue.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: Ready = Ready { absolute: true, relative: true, keyboard: true, touch: true };
+
+    #[test]
+    fn a_click_waits_for_the_motion_before_it() {
+        let now = Instant::now();
+        let mut waiting = Waiting::default();
+        let click = InputEvent::Button { code: 0x110, pressed: true };
+        waiting.push(now, InputEvent::Motion { x: 1.0, y: 1.0 });
+        waiting.push(now, InputEvent::PointerFrame);
+        waiting.push(now, InputEvent::Motion { x: 2.0, y: 2.0 });
+        waiting.push(now, click);
+        let no_absolute = Ready { absolute: false, ..ALL };
+        assert_eq!(waiting.next(now, no_absolute), None);
+        assert_eq!(waiting.next(now, ALL), Some(InputEvent::Motion { x: 2.0, y: 2.0 }));
+        assert_eq!(waiting.next(now, no_absolute), Some(click));
+        assert!(waiting.is_empty());
+    }
+
+    #[test]
+    fn a_device_that_never_comes_blocks_nobody_for_long() {
+        let now = Instant::now();
+        let mut waiting = Waiting::default();
+        let key = InputEvent::Key { code: 30, pressed: true };
+        waiting.push(now, InputEvent::Motion { x: 1.0, y: 1.0 });
+        waiting.push(now, key);
+        let no_absolute = Ready { absolute: false, ..ALL };
+        assert_eq!(waiting.next(now + PATIENCE / 2, no_absolute), None);
+        assert_eq!(waiting.next(now + PATIENCE, no_absolute), Some(key));
+        assert_eq!(waiting.lost, 1);
+    }
+
+    #[test]
+    fn the_queue_is_bounded() {
+        let now = Instant::now();
+        let mut waiting = Waiting::default();
+        for code in 0..2000 {
+            waiting.push(now, InputEvent::Key { code: code % 200, pressed: true });
+        }
+        assert_eq!(waiting.queue.len(), LIMIT);
+        assert_eq!(waiting.lost, 2000 - LIMIT as u64);
+    }
+}

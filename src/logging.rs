@@ -1,0 +1,24 @@
+//! The log on stderr: one filter, compact lines, colour only on a terminal.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+
+/// Starts logging to stderr.
+///
+/// # Errors
+///
+/// One sentence when `filter` is not a filter.
+pub fn init(filter: &str) -> Result<(), String> {
+    let filter = EnvFilter::builder()
+        .parse(filter)
+        .map_err(|error| format!("--log {filter:?} is no filter ({error}); try info or debug"))?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .compact()
+        .init();
+    Ok(())
+}

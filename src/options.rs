@@ -1,0 +1,170 @@
+//! Every flag and environment variable of the program, with its default.
+//! Parsing only: nothing here opens, connects or logs.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+
+/// What to do when the host asks the window to close.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OnClose {
+    /// End the program with exit code 0.
+    Exit,
+    /// Stay: Wolf makes a close request out of Ctrl+Shift+Q.
+    Ignore,
+}
+
+/// A window size in logical pixels, both sides 1 to 16384.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+}
+
+/// The largest side of a window or stream; Mutter's virtual monitors end here too.
+pub const MAX_SIDE: u32 = 16384;
+
+const HELP_AFTER: &str = "\
+Environment:
+  WAYLAND_DISPLAY           the host, when --host is not given
+  XDG_RUNTIME_DIR           where relative socket names are looked up
+  DBUS_SESSION_BUS_ADDRESS  the guest's session bus
+  PIPEWIRE_REMOTE, PIPEWIRE_RUNTIME_DIR
+                            the guest's PipeWire
+  WOLF_BRIDGE_LOG           the same as --log
+
+Exit codes:
+  0  ended as asked (the window was closed, or SIGINT/SIGTERM)
+  1  an internal error
+  2  a flag or its value is wrong
+  3  the host cannot be reached, lacks something, or went away
+  4  the guest could not be reached within --guest-timeout
+
+Examples:
+  WAYLAND_DISPLAY=wayland-1 wolf-bridge
+  wolf-bridge --host /run/user/1000/wayland-1 --windowed 1600x900
+  wolf-bridge --monitor Meta-0 --on-close ignore --log debug";
+
+/// Shows a headless desktop inside another Wayland compositor and lets you use it there.
+///
+/// The compositor outside is the host (Wolf, or any other); the desktop inside is the guest (GNOME,
+/// started as `gnome-shell --headless`). Frames come from the guest over PipeWire and are handed on
+/// without a copy; input goes back over libei.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "wolf-bridge", version, after_help = HELP_AFTER)]
+pub struct Options {
+    /// The host's Wayland socket: a name in XDG_RUNTIME_DIR, or an absolute path
+    #[arg(long, env = "WAYLAND_DISPLAY", value_name = "NAME|PATH", hide_env_values = true, value_parser = parse_host)]
+    pub host: Option<PathBuf>,
+
+    /// Be a window of this size instead of asking for fullscreen
+    #[arg(long, value_name = "WxH", value_parser = parse_size)]
+    pub windowed: Option<Size>,
+
+    /// Show this monitor of the guest instead of making one of the host's size
+    #[arg(long, value_name = "CONNECTOR", value_parser = parse_name)]
+    pub monitor: Option<String>,
+
+    /// What to do when the host asks the window to close
+    #[arg(long, value_name = "WHAT", default_value = "exit")]
+    pub on_close: OnClose,
+
+    /// How long to wait for the guest, at the start and when it is lost (0: for ever)
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = parse_seconds)]
+    pub guest_timeout: Duration,
+
+    /// What to log: error, warn, info, debug, trace, or a filter such as wolf_bridge::video=trace
+    #[arg(long, env = "WOLF_BRIDGE_LOG", value_name = "FILTER", default_value = "info", hide_env_values = true)]
+    pub log: String,
+}
+
+impl Options {
+    /// The time limit for the guest; `None` waits for ever.
+    pub fn guest_limit(&self) -> Option<Duration> {
+        (!self.guest_timeout.is_zero()).then_some(self.guest_timeout)
+    }
+}
+
+fn parse_host(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() {
+        return Err("is empty; name a socket such as wayland-1, or give its absolute path".into());
+    }
+    if text.contains('\0') {
+        return Err("contains a NUL byte".into());
+    }
+    let path = PathBuf::from(text);
+    if path.is_relative() && path.components().count() > 1 {
+        return Err("is a relative path; give a socket name or an absolute path".into());
+    }
+    Ok(path)
+}
+
+fn parse_name(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.contains('\0') {
+        return Err("is not a connector's name such as HDMI-1 or Meta-0".into());
+    }
+    Ok(text.to_owned())
+}
+
+fn parse_size(text: &str) -> Result<Size, String> {
+    let wrong = || format!("is not a size: write WIDTHxHEIGHT, each 1 to {MAX_SIDE}, such as 1280x720");
+    let (width, height) = text.split_once('x').ok_or_else(wrong)?;
+    let side = |digits: &str| -> Option<u32> {
+        // A sign or a space would parse or be trimmed elsewhere; only digits are meant.
+        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        digits.parse().ok().filter(|side| (1..=MAX_SIDE).contains(side))
+    };
+    match (side(width), side(height)) {
+        (Some(width), Some(height)) => Ok(Size { width, height }),
+        _ => Err(wrong()),
+    }
+}
+
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    text.parse::<f64>()
+        .ok()
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .filter(|duration| *duration <= Duration::from_secs(86_400))
+        .ok_or_else(|| "is not a number of seconds from 0 to 86400".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_flags_are_consistent() {
+        use clap::CommandFactory;
+        Options::command().debug_assert();
+    }
+
+    #[test]
+    fn only_real_sizes_are_taken() {
+        assert_eq!(parse_size("1280x720"), Ok(Size { width: 1280, height: 720 }));
+        for wrong in ["0x0", "1e9x1", "16385x1", "x", "1280", "-1x5", "+1x5", " 1x1", "1x1x1", "4294967297x1"] {
+            assert!(parse_size(wrong).is_err(), "{wrong} was taken");
+        }
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_absolute_path() {
+        assert!(parse_host("wayland-1").is_ok());
+        assert!(parse_host("/run/user/0/wayland-1").is_ok());
+        assert!(parse_host("").is_err());
+        assert!(parse_host("a/b").is_err());
+        assert!(parse_host("a\0b").is_err());
+    }
+
+    #[test]
+    fn seconds_are_bounded() {
+        assert_eq!(parse_seconds("0.5"), Ok(Duration::from_millis(500)));
+        for wrong in ["-1", "nan", "inf", "1e99", "soon"] {
+            assert!(parse_seconds(wrong).is_err(), "{wrong} was taken");
+        }
+    }
+}

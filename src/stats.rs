@@ -1,0 +1,149 @@
+//! Counters of one run, printed at debug level while running and once at the end.
+//! Only numbers: whoever does a thing counts it here.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// How frames travel from the guest to the host at the moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Path {
+    /// No frame has come yet.
+    #[default]
+    None,
+    /// The DMA-BUF itself is handed on.
+    DmaBuf,
+    /// The guest's shared memory is handed on.
+    MemFd,
+    /// Pixels are copied once.
+    Copy,
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::DmaBuf => "dmabuf",
+            Self::MemFd => "memfd",
+            Self::Copy => "copy",
+        })
+    }
+}
+
+/// The counters; all counts are totals since the start.
+#[derive(Debug)]
+pub struct Stats {
+    /// The path in use, and why it is not a better one.
+    pub path: Path,
+    /// Why the path is what it is, in a few words.
+    pub why: &'static str,
+    /// Frames with pixels received from the guest.
+    pub frames_in: u64,
+    /// Frames committed to the host.
+    pub committed: u64,
+    /// Frames given back unshown: overtaken, refused or bad.
+    pub dropped: u64,
+    /// Of those, frames whose memory did not fit what they claimed.
+    pub bad_frames: u64,
+    /// Buffers that carried metadata only.
+    pub empty: u64,
+    /// Bytes of pixels copied by the bridge.
+    pub copied_bytes: u64,
+    /// Guest buffers that the host holds now.
+    pub lent: u32,
+    /// The most guest buffers the host held at once.
+    pub lent_max: u32,
+    /// wl_buffers made from guest buffers.
+    pub imports: u64,
+    /// Frames the host reported as shown (wp_presentation).
+    pub presented: u64,
+    /// Input events received from the host, frames and enters left out.
+    pub input_events: u64,
+    /// Input events handed to the guest.
+    pub input_sent: u64,
+    /// Sessions made with a guest.
+    pub sessions: u64,
+    /// From the first frame received to the first commit.
+    pub first_frame_to_commit: Option<Duration>,
+    first_frame: Option<Instant>,
+}
+
+impl Default for Stats {
+    fn default() -> Self {
+        Self {
+            path: Path::None,
+            why: "no frame yet",
+            frames_in: 0,
+            committed: 0,
+            dropped: 0,
+            bad_frames: 0,
+            empty: 0,
+            copied_bytes: 0,
+            lent: 0,
+            lent_max: 0,
+            imports: 0,
+            presented: 0,
+            input_events: 0,
+            input_sent: 0,
+            sessions: 0,
+            first_frame_to_commit: None,
+            first_frame: None,
+        }
+    }
+}
+
+impl Stats {
+    /// Counts a frame with pixels.
+    pub fn frame_received(&mut self) {
+        self.frames_in += 1;
+        if self.first_frame.is_none() {
+            self.first_frame = Some(Instant::now());
+        }
+    }
+
+    /// Counts a commit with new pixels; true for the very first.
+    pub fn frame_committed(&mut self) -> bool {
+        self.committed += 1;
+        let first = self.first_frame_to_commit.is_none();
+        if first {
+            self.first_frame_to_commit = self.first_frame.map(|at| at.elapsed());
+        }
+        first
+    }
+
+    /// Counts a buffer lent to the host.
+    pub fn buffer_lent(&mut self) {
+        self.lent += 1;
+        self.lent_max = self.lent_max.max(self.lent);
+    }
+
+    /// Counts a buffer that came back from the host.
+    pub fn buffer_released(&mut self) {
+        self.lent = self.lent.saturating_sub(1);
+    }
+}
+
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "path={} ({}) frames_in={} committed={} dropped={} bad={} empty={} copied_bytes={} lent={} lent_max={} \
+             imports={} presented={} input_events={} input_sent={} sessions={} first_frame_to_commit_us={}",
+            self.path,
+            self.why,
+            self.frames_in,
+            self.committed,
+            self.dropped,
+            self.bad_frames,
+            self.empty,
+            self.copied_bytes,
+            self.lent,
+            self.lent_max,
+            self.imports,
+            self.presented,
+            self.input_events,
+            self.input_sent,
+            self.sessions,
+            self.first_frame_to_commit.map_or(-1, |time| time.as_micros().min(i64::MAX as u128) as i64),
+        )
+    }
+}

@@ -1,0 +1,12 @@
+//! The frame path's guest end: PipeWire. [`format`] and [`negotiation`] decide what to ask for (pure),
+//! [`mailbox`] which frame goes next (pure), [`pods`] and [`stream`] talk to PipeWire.
+//! Nothing here knows of Wayland.
+
+pub mod format;
+pub mod frame;
+pub mod mailbox;
+pub mod negotiation;
+pub mod pods;
+pub(crate) mod raw;
+pub mod resize;
+pub mod stream;

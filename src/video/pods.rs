@@ -1,0 +1,215 @@
+//! Offers and answers in PipeWire's own format (SPA pods), and reading the guest's.
+
+use std::io::Cursor;
+
+use libspa::param::ParamType;
+use libspa::param::format::{FormatProperties, MediaSubtype, MediaType};
+use libspa::param::video::VideoInfoRaw;
+use libspa::pod::serialize::PodSerializer;
+use libspa::pod::{ChoiceValue, Object, Pod, PodPropFlags, Property, PropertyFlags, Value, property};
+use libspa::sys;
+use libspa::utils::{Choice, ChoiceEnum, ChoiceFlags, Fraction, Id, Rectangle, SpaTypes};
+
+use crate::options::MAX_SIDE;
+use crate::video::format::PixelFormat;
+use crate::video::frame::Negotiated;
+use crate::video::negotiation::Offer;
+
+/// The size to ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamSize {
+    /// Exactly this: the size becomes the virtual monitor's.
+    Fixed(u32, u32),
+    /// Whatever the guest's monitor has.
+    Any,
+}
+
+/// The rate to ask for, in thousandths of a frame per second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MaxRate(pub u32);
+
+/// The rate that lifts Mutter's own limit ("too early" frames) once the refresh rate is settled.
+pub const UNLIMITED: MaxRate = MaxRate(1_000_000);
+
+/// Serialized EnumFormat params for these offers, best first.
+pub fn enum_formats(offers: &[Offer], size: StreamSize, rate: MaxRate) -> Vec<Vec<u8>> {
+    offers.iter().filter_map(|offer| serialize(Value::Object(enum_format(offer, size, rate)))).collect()
+}
+
+fn enum_format(offer: &Offer, size: StreamSize, rate: MaxRate) -> Object {
+    let mut object = libspa::pod::object!(
+        SpaTypes::ObjectParamFormat,
+        ParamType::EnumFormat,
+        property!(FormatProperties::MediaType, Id, MediaType::Video),
+        property!(FormatProperties::MediaSubtype, Id, MediaSubtype::Raw),
+        property!(FormatProperties::VideoFormat, Id, offer.format.spa()),
+    );
+    if let Some(best) = offer.modifiers.first() {
+        object.properties.push(Property {
+            key: FormatProperties::VideoModifier.as_raw(),
+            flags: PropertyFlags::MANDATORY | PropertyFlags::DONT_FIXATE,
+            value: Value::Choice(ChoiceValue::Long(Choice(
+                ChoiceFlags::empty(),
+                ChoiceEnum::Enum {
+                    default: *best as i64,
+                    alternatives: offer.modifiers.iter().map(|modifier| *modifier as i64).collect(),
+                },
+            ))),
+        });
+    }
+    object.properties.push(match size {
+        StreamSize::Fixed(width, height) => {
+            property!(FormatProperties::VideoSize, Rectangle, Rectangle { width, height })
+        }
+        StreamSize::Any => property!(
+            FormatProperties::VideoSize,
+            Choice,
+            Range,
+            Rectangle,
+            Rectangle { width: 1280, height: 720 },
+            Rectangle { width: 1, height: 1 },
+            Rectangle { width: MAX_SIDE, height: MAX_SIDE }
+        ),
+    });
+    object.properties.push(property!(
+        FormatProperties::VideoFramerate,
+        Choice,
+        Range,
+        Fraction,
+        Fraction { num: 0, denom: 1 },
+        Fraction { num: 0, denom: 1 },
+        Fraction { num: 1000, denom: 1 }
+    ));
+    object.properties.push(match size {
+        // The rate of a virtual monitor is the refresh rate it gets: exactly this one.
+        StreamSize::Fixed(..) => property!(FormatProperties::VideoMaxFramerate, Fraction, fraction(rate)),
+        StreamSize::Any => property!(
+            FormatProperties::VideoMaxFramerate,
+            Choice,
+            Range,
+            Fraction,
+            fraction(rate),
+            Fraction { num: 1, denom: 1 },
+            Fraction { num: 1000, denom: 1 }
+        ),
+    });
+    object
+}
+
+fn fraction(MaxRate(millihertz): MaxRate) -> Fraction {
+    if millihertz % 1000 == 0 {
+        Fraction { num: millihertz / 1000, denom: 1 }
+    } else {
+        Fraction { num: millihertz, denom: 1000 }
+    }
+}
+
+/// The answer to a settled format: kind of memory, number of buffers, and the metadata we read.
+pub fn buffer_params(is_dmabuf: bool) -> Vec<Vec<u8>> {
+    let kinds = if is_dmabuf { 1 << sys::SPA_DATA_DmaBuf } else { 1 << sys::SPA_DATA_MemFd | 1 << sys::SPA_DATA_MemPtr };
+    let buffers = Object {
+        type_: SpaTypes::ObjectParamBuffers.as_raw(),
+        id: ParamType::Buffers.as_raw(),
+        properties: vec![
+            // One on the screen, one on its way there, one waiting here; the rest for the guest to draw in.
+            Property::new(
+                sys::SPA_PARAM_BUFFERS_buffers,
+                Value::Choice(ChoiceValue::Int(Choice(
+                    ChoiceFlags::empty(),
+                    ChoiceEnum::Range { default: 6, min: 2, max: 16 },
+                ))),
+            ),
+            Property::new(
+                sys::SPA_PARAM_BUFFERS_dataType,
+                Value::Choice(ChoiceValue::Int(Choice(
+                    ChoiceFlags::empty(),
+                    ChoiceEnum::Flags { default: kinds, flags: vec![] },
+                ))),
+            ),
+        ],
+    };
+    let header = Object {
+        type_: SpaTypes::ObjectParamMeta.as_raw(),
+        id: ParamType::Meta.as_raw(),
+        properties: vec![
+            Property::new(sys::SPA_PARAM_META_type, Value::Id(Id(sys::SPA_META_Header))),
+            Property::new(sys::SPA_PARAM_META_size, Value::Int(size_of::<sys::spa_meta_header>() as i32)),
+        ],
+    };
+    [buffers, header].into_iter().filter_map(|object| serialize(Value::Object(object))).collect()
+}
+
+fn serialize(value: Value) -> Option<Vec<u8>> {
+    // Writing to memory fails only for values that no pod can hold; those here are all of our own making.
+    PodSerializer::serialize(Cursor::new(Vec::new()), &value).ok().map(|(cursor, _)| cursor.into_inner())
+}
+
+/// What a Format param says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// Everything is fixed.
+    Fixed(Negotiated),
+    /// The modifier is still the guest's to choose; another Format follows.
+    Choosing,
+    /// Not a format that was offered, or one that makes no sense.
+    Unknown,
+}
+
+/// Reads a Format param.
+pub fn parse_format(pod: &Pod) -> Settled {
+    let modifier = pod.as_object().ok().and_then(|object| {
+        object.find_prop(Id(FormatProperties::VideoModifier.as_raw())).map(|property| property.flags())
+    });
+    // An un-fixated choice would parse as its default: look at the flag first.
+    if modifier.is_some_and(|flags| flags.contains(PodPropFlags::DONT_FIXATE)) {
+        return Settled::Choosing;
+    }
+    let mut info = VideoInfoRaw::new();
+    if info.parse(pod).is_err() {
+        return Settled::Unknown;
+    }
+    let size = info.size();
+    let sane = |side: u32| (1..=MAX_SIDE).contains(&side);
+    match PixelFormat::from_spa(info.format()) {
+        Some(format) if sane(size.width) && sane(size.height) => Settled::Fixed(Negotiated {
+            format,
+            modifier: modifier.map(|_| info.modifier()),
+            width: size.width,
+            height: size.height,
+        }),
+        _ => Settled::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settled(bytes: &[u8]) -> Settled {
+        parse_format(Pod::from_bytes(bytes).unwrap())
+    }
+
+    #[test]
+    fn a_choice_of_modifiers_is_not_taken_for_linear() {
+        let offers = [Offer { format: PixelFormat::Xrgb8888, modifiers: vec![5, 7] }];
+        let pods = enum_formats(&offers, StreamSize::Fixed(640, 480), MaxRate(60_000));
+        assert_eq!(settled(&pods[0]), Settled::Choosing);
+    }
+
+    #[test]
+    fn a_plain_offer_reads_back() {
+        let offers = [Offer { format: PixelFormat::Argb8888, modifiers: vec![] }];
+        let pods = enum_formats(&offers, StreamSize::Fixed(640, 480), MaxRate(59_940));
+        assert_eq!(
+            settled(&pods[0]),
+            Settled::Fixed(Negotiated { format: PixelFormat::Argb8888, modifier: None, width: 640, height: 480 })
+        );
+    }
+
+    #[test]
+    fn nonsense_sizes_are_unknown() {
+        let offers = [Offer { format: PixelFormat::Argb8888, modifiers: vec![] }];
+        let pods = enum_formats(&offers, StreamSize::Fixed(0, 480), MaxRate(60_000));
+        assert_eq!(settled(&pods[0]), Settled::Unknown);
+    }
+}

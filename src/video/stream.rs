@@ -1,0 +1,331 @@
+//! The PipeWire stream of one session: connection, negotiation, buffers in and back.
+//! Callbacks only note what happened in a queue; [`VideoStream::next_event`] hands it to the bridge.
+//!
+//! PipeWire's C structs are touched in `raw` only.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use libspa::param::ParamType;
+use libspa::pod::Pod;
+use libspa::utils::Direction;
+use pipewire::context::ContextRc;
+use pipewire::core::{CoreRc, Listener as CoreListener};
+use pipewire::keys;
+use pipewire::link::Link;
+use pipewire::loop_::{LoopRc, Timeout};
+use pipewire::properties::properties;
+use pipewire::stream::{Stream, StreamFlags, StreamListener, StreamRc, StreamState};
+use thiserror::Error;
+use tracing::{debug, trace};
+
+use crate::video::frame::{BufferId, Frame, Negotiated, Plane};
+use crate::video::negotiation::Offer;
+use crate::video::pods::{self, MaxRate, Settled, StreamSize};
+use crate::video::raw;
+
+/// What cannot be done with PipeWire.
+#[derive(Debug, Error)]
+pub enum VideoError {
+    /// No loop, context or connection.
+    #[error("no PipeWire answers ({0}); start pipewire in the guest's session, or set PIPEWIRE_RUNTIME_DIR")]
+    Connect(pipewire::Error),
+    /// The stream was not made.
+    #[error("PipeWire made no stream ({0})")]
+    Stream(pipewire::Error),
+}
+
+/// What happened on the stream, in order.
+#[derive(Debug)]
+pub enum VideoEvent {
+    /// Format and size are settled.
+    Format(Negotiated),
+    /// The guest settled on something that was not offered.
+    UnknownFormat,
+    /// The stream carries frames.
+    Streaming,
+    /// The stream is linked but carries nothing.
+    Paused,
+    /// A frame with pixels; to be given back with [`VideoStream::give_back`].
+    Frame(Frame),
+    /// A buffer without pixels came and went.
+    Empty,
+    /// This buffer is gone; it must not be given back any more.
+    Removed(BufferId),
+    /// The stream failed or its node went away.
+    Lost(String),
+}
+
+struct Live {
+    pointer: raw::BufferPtr,
+    id: BufferId,
+    planes: Rc<[Plane]>,
+}
+
+#[derive(Default)]
+struct Shared {
+    events: VecDeque<VideoEvent>,
+    buffers: Vec<Live>,
+    negotiated: Option<Negotiated>,
+}
+
+/// Ids go on over all streams: the host may still hold buffers of one that is gone.
+static LAST_ID: AtomicU64 = AtomicU64::new(0);
+
+/// One consumer stream, with its own connection.
+///
+/// Fields are in the order they must be dropped in: a listener before what it listens to.
+pub struct VideoStream {
+    link: Option<Link>,
+    listener: Option<StreamListener<()>>,
+    stream: StreamRc,
+    _core_listener: CoreListener,
+    core: CoreRc,
+    _context: ContextRc,
+    main_loop: LoopRc,
+    shared: Rc<RefCell<Shared>>,
+    node: u32,
+}
+
+/// The PipeWire loop's descriptor, for the event loop to watch.
+pub struct LoopFd(LoopRc);
+
+impl AsFd for LoopFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.fd()
+    }
+}
+
+impl VideoStream {
+    /// Connects to the guest's PipeWire (`remote`: a portal's connection; else by the environment) and
+    /// asks `node` for these formats.
+    ///
+    /// # Errors
+    ///
+    /// When there is no PipeWire, or it makes no stream.
+    pub fn connect(
+        remote: Option<OwnedFd>,
+        node: u32,
+        offers: &[Offer],
+        size: StreamSize,
+        rate: MaxRate,
+    ) -> Result<Self, VideoError> {
+        pipewire::init();
+        let main_loop = LoopRc::new(None).map_err(VideoError::Connect)?;
+        let context = ContextRc::new(&main_loop, None).map_err(VideoError::Connect)?;
+        let core = match remote {
+            Some(fd) => context.connect_fd_rc(fd, None),
+            None => context.connect_rc(None),
+        }
+        .map_err(VideoError::Connect)?;
+        let shared = Rc::new(RefCell::new(Shared::default()));
+        let core_listener = core
+            .add_listener_local()
+            .error({
+                let shared = Rc::clone(&shared);
+                move |id, _seq, res, message| {
+                    debug!(id, res, message, "PipeWire error");
+                    // Object 0 is the connection itself; -EPIPE is the daemon's end.
+                    if id == 0 {
+                        shared.borrow_mut().events.push_back(VideoEvent::Lost(format!("PipeWire: {message}")));
+                    }
+                }
+            })
+            .register();
+        let properties = properties! {
+            *keys::MEDIA_TYPE => "Video",
+            *keys::MEDIA_CATEGORY => "Capture",
+            *keys::MEDIA_ROLE => "Screen",
+            *keys::NODE_NAME => "wolf-bridge",
+            // Never end up on another camera or screen when the node goes away.
+            *keys::NODE_DONT_RECONNECT => "true",
+        };
+        let stream = StreamRc::new(core.clone(), "wolf-bridge", properties).map_err(VideoError::Stream)?;
+        let listener = listen(&stream, &shared).map_err(VideoError::Stream)?;
+        let offered = pods::enum_formats(offers, size, rate);
+        stream
+            .connect(
+                Direction::Input,
+                Some(node),
+                StreamFlags::AUTOCONNECT | StreamFlags::DONT_RECONNECT,
+                &mut as_pods(&offered),
+            )
+            .map_err(VideoError::Stream)?;
+        Ok(Self {
+            link: None,
+            listener: Some(listener),
+            stream,
+            _core_listener: core_listener,
+            core,
+            _context: context,
+            main_loop,
+            shared,
+            node,
+        })
+    }
+
+    /// The descriptor to watch for reading; call [`iterate`](Self::iterate) when it is readable.
+    pub fn loop_fd(&self) -> LoopFd {
+        LoopFd(self.main_loop.clone())
+    }
+
+    /// Runs what PipeWire has to do, without waiting.
+    pub fn iterate(&self) {
+        self.main_loop.iterate(Timeout::Finite(std::time::Duration::ZERO));
+    }
+
+    /// The next thing that happened.
+    pub fn next_event(&self) -> Option<VideoEvent> {
+        self.shared.borrow_mut().events.pop_front()
+    }
+
+    /// Offers other formats, sizes or rates; frames of the old ones go on until the guest has settled.
+    pub fn offer(&self, offers: &[Offer], size: StreamSize, rate: MaxRate) {
+        let offered = pods::enum_formats(offers, size, rate);
+        if let Err(error) = self.stream.update_params(&mut as_pods(&offered)) {
+            self.shared
+                .borrow_mut()
+                .events
+                .push_back(VideoEvent::Lost(format!("PipeWire took no other format: {error}")));
+        }
+    }
+
+    /// Gives a buffer back to the guest; a buffer that is gone is left alone.
+    pub fn give_back(&self, id: BufferId) {
+        // The borrow ends before PipeWire is called.
+        let pointer = self.shared.borrow().buffers.iter().find(|live| live.id == id).map(|live| live.pointer);
+        if let Some(pointer) = pointer {
+            raw::queue(&self.stream, pointer);
+        }
+    }
+
+    /// Hands the pixels of a buffer in memory without a file to `read`; false when the buffer is gone or
+    /// its memory cannot be seen.
+    pub fn with_memory(&self, id: BufferId, read: impl FnOnce(&[u8])) -> bool {
+        let shared = self.shared.borrow();
+        shared.buffers.iter().find(|live| live.id == id).is_some_and(|live| raw::with_memory(live.pointer, read))
+    }
+
+    /// Links the stream to its node by hand, for sessions without a session manager.
+    ///
+    /// # Errors
+    ///
+    /// When PipeWire has no link-factory or refuses.
+    pub fn link_by_hand(&mut self) -> Result<(), pipewire::Error> {
+        let link = self.core.create_object::<Link>(
+            "link-factory",
+            &properties! {
+                *keys::LINK_OUTPUT_NODE => self.node.to_string(),
+                *keys::LINK_INPUT_NODE => self.stream.node_id().to_string(),
+            },
+        )?;
+        self.link = Some(link);
+        Ok(())
+    }
+}
+
+impl Drop for VideoStream {
+    fn drop(&mut self) {
+        // No callback may run while the stream is taken down.
+        self.link.take();
+        self.listener.take();
+        if let Err(error) = self.stream.disconnect() {
+            debug!(%error, "the stream did not disconnect cleanly");
+        }
+    }
+}
+
+fn as_pods(serialized: &[Vec<u8>]) -> Vec<&Pod> {
+    serialized.iter().filter_map(|bytes| Pod::from_bytes(bytes)).collect()
+}
+
+fn listen(stream: &StreamRc, shared: &Rc<RefCell<Shared>>) -> Result<StreamListener<()>, pipewire::Error> {
+    let [on_state, on_param, on_add, on_remove, on_process] = std::array::from_fn(|_| Rc::clone(shared));
+    stream
+        .add_local_listener::<()>()
+        .state_changed(move |_, (), old, new| {
+            debug!(?old, ?new, "stream state");
+            let event = match new {
+                StreamState::Streaming => VideoEvent::Streaming,
+                StreamState::Paused => VideoEvent::Paused,
+                StreamState::Error(message) => VideoEvent::Lost(format!("the stream failed: {message}")),
+                StreamState::Unconnected if old != StreamState::Unconnected => {
+                    VideoEvent::Lost("the stream was disconnected".to_owned())
+                }
+                _ => return,
+            };
+            on_state.borrow_mut().events.push_back(event);
+        })
+        .param_changed(move |stream, (), id, pod| {
+            if id != ParamType::Format.as_raw() {
+                return;
+            }
+            let Some(pod) = pod else {
+                on_param.borrow_mut().negotiated = None;
+                return;
+            };
+            let settled = pods::parse_format(pod);
+            debug!(?settled, "stream format");
+            match settled {
+                Settled::Fixed(negotiated) => {
+                    let mut shared = on_param.borrow_mut();
+                    shared.negotiated = Some(negotiated);
+                    shared.events.push_back(VideoEvent::Format(negotiated));
+                    drop(shared);
+                    answer(stream, negotiated.modifier.is_some());
+                }
+                Settled::Choosing => answer(stream, true),
+                Settled::Unknown => on_param.borrow_mut().events.push_back(VideoEvent::UnknownFormat),
+            }
+        })
+        .add_buffer(move |_, (), buffer| {
+            let mut shared = on_add.borrow_mut();
+            let id = BufferId(LAST_ID.fetch_add(1, Ordering::Relaxed));
+            let (pointer, planes) = raw::describe(buffer);
+            trace!(?id, ?planes, "buffer added");
+            shared.buffers.push(Live { pointer, id, planes });
+        })
+        .remove_buffer(move |_, (), buffer| {
+            let mut shared = on_remove.borrow_mut();
+            if let Some(at) = shared.buffers.iter().position(|live| live.pointer.is(buffer)) {
+                let id = shared.buffers.swap_remove(at).id;
+                trace!(?id, "buffer removed");
+                shared.events.push_back(VideoEvent::Removed(id));
+            }
+        })
+        .process(move |stream, ()| {
+            while let Some(pointer) = raw::dequeue(stream) {
+                let mut shared = on_process.borrow_mut();
+                let live = shared.buffers.iter().find(|live| live.pointer == pointer);
+                let content = raw::read(pointer);
+                match (live, shared.negotiated, content) {
+                    (Some(live), Some(negotiated), Some(content)) => {
+                        let frame = Frame {
+                            buffer: live.id,
+                            planes: Rc::clone(&live.planes),
+                            layouts: content.layouts,
+                            negotiated,
+                            pts: content.pts,
+                        };
+                        shared.events.push_back(VideoEvent::Frame(frame));
+                    }
+                    _ => {
+                        shared.events.push_back(VideoEvent::Empty);
+                        drop(shared);
+                        raw::queue(stream, pointer);
+                    }
+                }
+            }
+        })
+        .register()
+}
+
+fn answer(stream: &Stream, is_dmabuf: bool) {
+    let params = pods::buffer_params(is_dmabuf);
+    if let Err(error) = stream.update_params(&mut as_pods(&params)) {
+        debug!(%error, "buffer parameters were refused");
+    }
+}

@@ -1,0 +1,137 @@
+//! Owns the fake Mutter: its two private D-Bus services, with the order and strictness of the real ones.
+//! It never renders: its streams are [`Producer`]s, its input goes to a [`FakeEis`] or into a log.
+
+mod notify;
+mod options;
+mod service;
+mod sessions;
+mod xml;
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+pub use options::{Call, Cast, Monitor, MutterOptions, MutterState, Notify, Source};
+
+use crate::{Bus, FakeEis, Producer, wait::Watched};
+use service::Service;
+
+/// A Mutter on a bus; it vanishes when dropped.
+pub struct FakeMutter {
+    bus: String,
+    socket: std::path::PathBuf,
+    eis: Arc<FakeEis>,
+    options: Arc<Mutex<MutterOptions>>,
+    watch: Watched<MutterState>,
+    service: Mutex<Option<Arc<Service>>>,
+}
+
+impl FakeMutter {
+    /// Takes the names on `bus`. Streams are made on the PipeWire daemon at `socket`, input goes to `eis`.
+    ///
+    /// # Errors
+    /// When the bus cannot be reached.
+    pub fn start(
+        bus: &Bus,
+        socket: &Path,
+        eis: Arc<FakeEis>,
+        options: MutterOptions,
+    ) -> zbus::Result<Self> {
+        let this = Self {
+            bus: bus.address(),
+            socket: socket.into(),
+            eis,
+            options: Arc::new(Mutex::new(options)),
+            watch: Watched::new(MutterState::default()),
+            service: Mutex::new(None),
+        };
+        this.reappear()?;
+        Ok(this)
+    }
+
+    fn service(&self) -> Option<Arc<Service>> {
+        let service = self.service.lock().unwrap_or_else(|e| e.into_inner());
+        service.clone()
+    }
+
+    /// Ends every session as the user's "stop" does: streams end, EIS says goodbye, Closed on both kinds of session.
+    pub fn close_session(&self) {
+        if let Some(service) = self.service() {
+            service.close_sessions();
+        }
+    }
+
+    /// Leaves the bus at once, as a crashed shell: streams and EIS connections break without a Closed.
+    pub fn vanish(&self) {
+        let service = self
+            .service
+            .lock()
+            .unwrap_or_else(|e| e.into_inner())
+            .take();
+        if let Some(service) = service {
+            service.vanish();
+        }
+    }
+
+    /// Takes the names again, after [`vanish`](Self::vanish). Sessions of before are gone.
+    ///
+    /// # Errors
+    /// When the bus cannot be reached.
+    pub fn reappear(&self) -> zbus::Result<()> {
+        self.vanish();
+        let builder = zbus::blocking::connection::Builder::address(self.bus.as_str())?;
+        let service = Service::appear(
+            builder.build()?,
+            self.socket.clone(),
+            self.eis.clone(),
+            self.options.clone(),
+            self.watch.clone(),
+        )?;
+        *self.service.lock().unwrap_or_else(|e| e.into_inner()) = Some(service);
+        Ok(())
+    }
+
+    /// Changes the options, for calls and streams to come.
+    pub fn reconfigure(&self, change: impl FnOnce(&mut MutterOptions)) {
+        change(&mut self.options.lock().unwrap_or_else(|e| e.into_inner()));
+    }
+
+    /// The state now.
+    pub fn state(&self) -> MutterState {
+        self.watch.read(MutterState::clone)
+    }
+
+    /// Waits until `look` gives a value.
+    ///
+    /// # Errors
+    /// After `timeout`: what was seen.
+    pub fn wait<R>(
+        &self,
+        look: impl FnMut(&MutterState) -> Option<R>,
+        timeout: Duration,
+    ) -> Result<R, String> {
+        self.watch.wait(look, timeout)
+    }
+
+    /// Waits for a started stream's producer, the newest one's.
+    ///
+    /// # Errors
+    /// After `timeout`: what was seen.
+    pub fn producer(&self, timeout: Duration) -> Result<Arc<Producer>, String> {
+        self.wait(MutterState::producer, timeout)
+    }
+}
+
+impl Drop for FakeMutter {
+    fn drop(&mut self) {
+        self.vanish();
+    }
+}
+
+impl std::fmt::Debug for FakeMutter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("FakeMutter").field(&self.state()).finish()
+    }
+}

@@ -1,0 +1,245 @@
+//! Owns the words a test uses to describe a cast stream: formats, sizes, memory, metas.
+//! It never talks to PipeWire.
+
+use std::{fmt, sync::Arc};
+
+use libspa::sys;
+
+/// A pixel format, by PipeWire's names (memory order).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Pixels {
+    /// DRM XRGB8888; what Mutter offers first.
+    Bgrx,
+    /// DRM ARGB8888.
+    Bgra,
+    /// DRM XBGR8888.
+    Rgbx,
+    /// DRM ABGR8888.
+    Rgba,
+    /// Any other, by its `enum spa_video_format` value.
+    Other(u32),
+}
+
+impl Pixels {
+    /// The `enum spa_video_format` value.
+    pub fn id(self) -> u32 {
+        match self {
+            Self::Bgrx => sys::SPA_VIDEO_FORMAT_BGRx,
+            Self::Bgra => sys::SPA_VIDEO_FORMAT_BGRA,
+            Self::Rgbx => sys::SPA_VIDEO_FORMAT_RGBx,
+            Self::Rgba => sys::SPA_VIDEO_FORMAT_RGBA,
+            Self::Other(id) => id,
+        }
+    }
+
+    /// The format of an `enum spa_video_format` value.
+    pub fn from_id(id: u32) -> Self {
+        [Self::Bgrx, Self::Bgra, Self::Rgbx, Self::Rgba]
+            .into_iter()
+            .find(|known| known.id() == id)
+            .unwrap_or(Self::Other(id))
+    }
+}
+
+/// One EnumFormat pod: a pixel format, with modifiers (then DMA-BUF) or without (then plain memory).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// The pixel format.
+    pub pixels: Pixels,
+    /// DRM modifiers, best first; empty for plain memory.
+    pub modifiers: Vec<u64>,
+}
+
+impl Offer {
+    /// Plain memory.
+    pub fn plain(pixels: Pixels) -> Self {
+        Self {
+            pixels,
+            modifiers: Vec::new(),
+        }
+    }
+
+    /// DMA-BUF with one of these modifiers, which the producer picks once the consumer has filtered them.
+    pub fn dmabuf(pixels: Pixels, modifiers: &[u64]) -> Self {
+        Self {
+            pixels,
+            modifiers: modifiers.to_vec(),
+        }
+    }
+
+    /// What Mutter 46+ offers without a GPU.
+    pub fn software() -> Vec<Self> {
+        vec![Self::plain(Pixels::Bgrx), Self::plain(Pixels::Bgra)]
+    }
+
+    /// What Mutter 46+ offers with a GPU: both formats with modifiers, then both without.
+    pub fn gpu(modifiers: &[u64]) -> Vec<Self> {
+        let mut offers = vec![
+            Self::dmabuf(Pixels::Bgrx, modifiers),
+            Self::dmabuf(Pixels::Bgra, modifiers),
+        ];
+        offers.extend(Self::software());
+        offers
+    }
+}
+
+/// Whose size the stream has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SizePolicy {
+    /// The producer's, as RecordMonitor's: a consumer that wants another one gets no format.
+    Fixed(u32, u32),
+    /// The consumer's, from 1x1 to 16384x16386, at any time, as RecordVirtual's; this is the default of the range.
+    Any(u32, u32),
+}
+
+impl SizePolicy {
+    pub(crate) fn default_size(self) -> (u32, u32) {
+        match self {
+            Self::Fixed(w, h) | Self::Any(w, h) => (w, h),
+        }
+    }
+}
+
+/// Frames a second as a fraction.
+pub type Rate = (u32, u32);
+
+/// What buffers without a modifier are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlainMemory {
+    /// The producer's own memfds, as Mutter's.
+    MemFd,
+    /// Memory that the daemon allocates: the consumer sees MemPtr, with fd -1. Excludes offers with modifiers.
+    MemPtr,
+}
+
+/// How buffers lie in file descriptors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// One fd for each buffer, at offset 0.
+    OneFdEach,
+    /// All buffers of one negotiation in one fd, each at its own page-aligned `mapoffset`.
+    SharedFd,
+}
+
+/// What a consumer may do with a memfd.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seal {
+    /// Map it read-write, as libwayland does with a pool.
+    None,
+    /// New writable mappings are refused (F_SEAL_FUTURE_WRITE, so the producer can still draw).
+    Write,
+    /// The fd is open for reading only.
+    ReadOnlyFd,
+}
+
+/// Which metas the producer offers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metas {
+    /// SPA_META_Header.
+    pub header: bool,
+    /// SPA_META_VideoDamage, up to 32 rectangles.
+    pub damage: bool,
+    /// SPA_META_VideoCrop.
+    pub crop: bool,
+    /// SPA_META_Cursor, with room for a bitmap of 384x384.
+    pub cursor: bool,
+}
+
+impl Metas {
+    /// All of them, as Mutter 45+.
+    pub const ALL: Self = Self {
+        header: true,
+        damage: true,
+        crop: true,
+        cursor: true,
+    };
+    /// None at all.
+    pub const NONE: Self = Self {
+        header: false,
+        damage: false,
+        crop: false,
+        cursor: false,
+    };
+}
+
+/// What happens on the producer's side, for those who have to react to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProducerEvent {
+    /// The node exists on the daemon.
+    Node(u32),
+    /// The stream is STREAMING.
+    Streaming,
+    /// A final format came.
+    Format {
+        /// Width and height in pixels.
+        size: (u32, u32),
+        /// It differs from the format's before, or is the first.
+        new_size: bool,
+    },
+    /// The stream fell out of STREAMING.
+    Stopped,
+    /// The daemon is gone, or has refused the stream.
+    Lost,
+}
+
+/// A listener for [`ProducerEvent`]s; called on the producer's thread.
+#[derive(Clone)]
+pub struct OnEvent(pub Arc<dyn Fn(ProducerEvent) + Send + Sync>);
+
+impl fmt::Debug for OnEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnEvent")
+    }
+}
+
+/// A cast stream, described.
+#[derive(Debug, Clone)]
+pub struct ProducerOptions {
+    /// `node.name`.
+    pub name: String,
+    /// `media.class`.
+    pub media_class: String,
+    /// Formats, in the order offered.
+    pub offers: Vec<Offer>,
+    /// Whose size it is.
+    pub size: SizePolicy,
+    /// Range of maxFramerate: default, lowest, highest.
+    pub max_framerate: (Rate, Rate, Rate),
+    /// Range of the number of buffers: default, lowest, highest.
+    pub buffers: (u32, u32, u32),
+    /// Memory of offers without modifiers.
+    pub plain: PlainMemory,
+    /// How buffers lie in fds.
+    pub layout: Layout,
+    /// What may be done with the fds.
+    pub seal: Seal,
+    /// Bytes added to each row's end (stride = 4 · width + padding).
+    pub row_padding: u32,
+    /// Metas offered.
+    pub metas: Metas,
+    /// The modifier fixated when the consumer leaves a choice; else the first of what it left.
+    pub prefer_modifier: Option<u64>,
+    /// Told of what happens.
+    pub on_event: Option<OnEvent>,
+}
+
+impl Default for ProducerOptions {
+    /// A virtual monitor of Mutter 50 without a GPU.
+    fn default() -> Self {
+        Self {
+            name: "meta-screen-cast-src".into(),
+            media_class: "Video/Source".into(),
+            offers: Offer::software(),
+            size: SizePolicy::Any(1280, 720),
+            max_framerate: ((60, 1), (1, 1), (1000, 1)),
+            buffers: (8, 2, 16),
+            plain: PlainMemory::MemFd,
+            layout: Layout::OneFdEach,
+            seal: Seal::None,
+            row_padding: 0,
+            metas: Metas::ALL,
+            prefer_modifier: None,
+            on_event: None,
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! Owns the pods of a cast stream: written as Mutter writes them, and read back with their flags.
+//! It never decides what to offer.
+
+use std::io::Cursor;
+
+use libspa::{
+    pod::{
+        ChoiceValue, Object, Pod, Property, PropertyFlags, Value, deserialize::PodDeserializer,
+        serialize::PodSerializer,
+    },
+    sys,
+    utils::{Choice, ChoiceEnum, ChoiceFlags, Fraction, Id, Rectangle},
+};
+
+use super::options::{Offer, Pixels, ProducerOptions, Rate, SizePolicy};
+
+/// A serialized pod.
+pub(crate) type Bytes = Vec<u8>;
+
+/// Both ends of a size range, as Mutter's virtual streams have them.
+const SMALLEST: Rectangle = Rectangle {
+    width: 1,
+    height: 1,
+};
+const LARGEST: Rectangle = Rectangle {
+    width: 16384,
+    height: 16386,
+};
+
+/// Room for a 384x384 cursor.
+const CURSOR_SIZE: i32 = 28 + 20 + 384 * 384 * 4;
+const DAMAGE_RECTS: i32 = 32;
+
+fn serialize(type_: u32, id: u32, properties: Vec<Property>) -> Bytes {
+    let object = Value::Object(Object {
+        type_,
+        id,
+        properties,
+    });
+    PodSerializer::serialize(Cursor::new(Vec::new()), &object)
+        .expect("a pod into memory")
+        .0
+        .into_inner()
+}
+
+/// The pods as the calls want them.
+pub(crate) fn as_pods(pods: &[Bytes]) -> Vec<&Pod> {
+    pods.iter().filter_map(|pod| Pod::from_bytes(pod)).collect()
+}
+
+fn plain(key: u32, value: Value) -> Property {
+    Property::new(key, value)
+}
+
+fn id(key: u32, value: u32) -> Property {
+    plain(key, Value::Id(Id(value)))
+}
+
+fn int(key: u32, value: i32) -> Property {
+    plain(key, Value::Int(value))
+}
+
+fn choice<T: libspa::pod::CanonicalFixedSizedPod>(choice: ChoiceEnum<T>) -> Choice<T> {
+    Choice(ChoiceFlags::empty(), choice)
+}
+
+fn fraction((num, denom): Rate) -> Fraction {
+    Fraction { num, denom }
+}
+
+/// The modifier property of a format pod.
+enum Modifier {
+    Absent,
+    Choice(Vec<u64>),
+    Fixed(u64),
+}
+
+fn format(options: &ProducerOptions, pixels: Pixels, modifier: Modifier) -> Bytes {
+    let mut properties = vec![
+        id(sys::SPA_FORMAT_mediaType, sys::SPA_MEDIA_TYPE_video),
+        id(sys::SPA_FORMAT_mediaSubtype, sys::SPA_MEDIA_SUBTYPE_raw),
+        id(sys::SPA_FORMAT_VIDEO_format, pixels.id()),
+    ];
+    match modifier {
+        Modifier::Absent => {}
+        Modifier::Fixed(modifier) => properties.push(Property {
+            key: sys::SPA_FORMAT_VIDEO_modifier,
+            flags: PropertyFlags::MANDATORY,
+            value: Value::Long(modifier as i64),
+        }),
+        Modifier::Choice(modifiers) => {
+            let all: Vec<i64> = modifiers.iter().map(|m| *m as i64).collect();
+            let values = ChoiceEnum::Enum {
+                default: all[0],
+                alternatives: all,
+            };
+            properties.push(Property {
+                key: sys::SPA_FORMAT_VIDEO_modifier,
+                flags: PropertyFlags::MANDATORY | PropertyFlags::DONT_FIXATE,
+                value: Value::Choice(ChoiceValue::Long(choice(values))),
+            });
+        }
+    }
+    let (width, height) = options.size.default_size();
+    let default = Rectangle { width, height };
+    let (min, max) = match options.size {
+        SizePolicy::Fixed(..) => (default, default),
+        SizePolicy::Any(..) => (SMALLEST, LARGEST),
+    };
+    let sizes = ChoiceEnum::Range { default, min, max };
+    let (rate, lowest, highest) = options.max_framerate;
+    let rates = ChoiceEnum::Range {
+        default: fraction(rate),
+        min: fraction(lowest),
+        max: fraction(highest),
+    };
+    properties.extend([
+        plain(
+            sys::SPA_FORMAT_VIDEO_size,
+            Value::Choice(ChoiceValue::Rectangle(choice(sizes))),
+        ),
+        plain(
+            sys::SPA_FORMAT_VIDEO_framerate,
+            Value::Fraction(fraction((0, 1))),
+        ),
+        plain(
+            sys::SPA_FORMAT_VIDEO_maxFramerate,
+            Value::Choice(ChoiceValue::Fraction(choice(rates))),
+        ),
+    ]);
+    serialize(
+        sys::SPA_TYPE_OBJECT_Format,
+        sys::SPA_PARAM_EnumFormat,
+        properties,
+    )
+}
+
+/// One EnumFormat pod for each offer.
+pub(crate) fn offers(options: &ProducerOptions) -> Vec<Bytes> {
+    let one = |offer: &Offer| {
+        let modifier = match offer.modifiers.is_empty() {
+            true => Modifier::Absent,
+            false => Modifier::Choice(offer.modifiers.clone()),
+        };
+        format(options, offer.pixels, modifier)
+    };
+    options.offers.iter().map(one).collect()
+}
+
+/// The producer's second step: the fixated pair first, and all offers after it.
+pub(crate) fn fixated(options: &ProducerOptions, pixels: Pixels, modifier: u64) -> Vec<Bytes> {
+    let mut pods = vec![format(options, pixels, Modifier::Fixed(modifier))];
+    pods.extend(offers(options));
+    pods
+}
+
+/// Buffers and metas for a final format.
+pub(crate) fn buffers(
+    options: &ProducerOptions,
+    negotiated: &Negotiated,
+    types: u32,
+) -> Vec<Bytes> {
+    let stride = stride(options, negotiated.size.0);
+    let (default, min, max) = options.buffers;
+    let count = ChoiceEnum::Range {
+        default: default as i32,
+        min: min as i32,
+        max: max as i32,
+    };
+    let types = ChoiceEnum::Flags {
+        default: types as i32,
+        flags: vec![types as i32],
+    };
+    let mut pods = vec![serialize(
+        sys::SPA_TYPE_OBJECT_ParamBuffers,
+        sys::SPA_PARAM_Buffers,
+        vec![
+            plain(
+                sys::SPA_PARAM_BUFFERS_buffers,
+                Value::Choice(ChoiceValue::Int(choice(count))),
+            ),
+            int(sys::SPA_PARAM_BUFFERS_blocks, 1),
+            int(
+                sys::SPA_PARAM_BUFFERS_size,
+                (stride * negotiated.size.1) as i32,
+            ),
+            int(sys::SPA_PARAM_BUFFERS_stride, stride as i32),
+            int(sys::SPA_PARAM_BUFFERS_align, 16),
+            plain(
+                sys::SPA_PARAM_BUFFERS_dataType,
+                Value::Choice(ChoiceValue::Int(choice(types))),
+            ),
+        ],
+    )];
+    let region = size_of::<sys::spa_meta_region>() as i32;
+    let metas = options.metas;
+    let header = size_of::<sys::spa_meta_header>() as i32;
+    for (offered, type_, size, smallest) in [
+        (metas.header, sys::SPA_META_Header, header, header),
+        (metas.crop, sys::SPA_META_VideoCrop, region, region),
+        (
+            metas.damage,
+            sys::SPA_META_VideoDamage,
+            DAMAGE_RECTS * region,
+            region,
+        ),
+        (metas.cursor, sys::SPA_META_Cursor, CURSOR_SIZE, 28 + 20 + 4),
+    ] {
+        if !offered {
+            continue;
+        }
+        let sizes = ChoiceEnum::Range {
+            default: size,
+            min: smallest,
+            max: size,
+        };
+        let value = match size == smallest {
+            true => Value::Int(size),
+            false => Value::Choice(ChoiceValue::Int(choice(sizes))),
+        };
+        pods.push(serialize(
+            sys::SPA_TYPE_OBJECT_ParamMeta,
+            sys::SPA_PARAM_Meta,
+            vec![
+                id(sys::SPA_PARAM_META_type, type_),
+                plain(sys::SPA_PARAM_META_size, value),
+            ],
+        ));
+    }
+    pods
+}
+
+/// Bytes of a row: every format here has four bytes a pixel.
+pub(crate) fn stride(options: &ProducerOptions, width: u32) -> u32 {
+    width * 4 + options.row_padding
+}
+
+/// A final format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Negotiated {
+    /// The pixel format.
+    pub pixels: Pixels,
+    /// The modifier; `None` for plain memory.
+    pub modifier: Option<u64>,
+    /// Width and height in pixels.
+    pub size: (u32, u32),
+    /// Frames a second: 0/1 for "on damage".
+    pub framerate: Rate,
+    /// The most frames a second the consumer wants.
+    pub max_framerate: Rate,
+}
+
+/// A Format event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FormatEvent {
+    /// The modifier is still a choice, left by the consumer's filter: the producer fixates next.
+    Choice {
+        /// The format, its modifier being the choice's default.
+        format: Negotiated,
+        /// What the consumer left of the offered modifiers.
+        modifiers: Vec<u64>,
+    },
+    /// Final.
+    Fixed(Negotiated),
+    /// The format was taken away (no link, or nothing in common).
+    Cleared,
+}
+
+/// Reads a Format pod; `None` for one that is not of raw video.
+pub(crate) fn read_format(pod: &Pod) -> Option<FormatEvent> {
+    let (_, Value::Object(object)) = PodDeserializer::deserialize_any_from(pod.as_bytes()).ok()?
+    else {
+        return None;
+    };
+    let find = |key: u32| object.properties.iter().find(|p| p.key == key);
+    let rate = |key| match find(key).map(|p| &p.value) {
+        Some(
+            Value::Fraction(f)
+            | Value::Choice(ChoiceValue::Fraction(Choice(_, ChoiceEnum::None(f)))),
+        ) => (f.num, f.denom),
+        _ => (0, 0),
+    };
+    let pixels = match &find(sys::SPA_FORMAT_VIDEO_format)?.value {
+        Value::Id(id) | Value::Choice(ChoiceValue::Id(Choice(_, ChoiceEnum::None(id)))) => {
+            Pixels::from_id(id.0)
+        }
+        _ => return None,
+    };
+    let size = match &find(sys::SPA_FORMAT_VIDEO_size)?.value {
+        Value::Rectangle(r)
+        | Value::Choice(ChoiceValue::Rectangle(Choice(_, ChoiceEnum::None(r)))) => {
+            (r.width, r.height)
+        }
+        _ => return None,
+    };
+    let mut format = Negotiated {
+        pixels,
+        modifier: None,
+        size,
+        framerate: rate(sys::SPA_FORMAT_VIDEO_framerate),
+        max_framerate: rate(sys::SPA_FORMAT_VIDEO_maxFramerate),
+    };
+    let Some(property) = find(sys::SPA_FORMAT_VIDEO_modifier) else {
+        return Some(FormatEvent::Fixed(format));
+    };
+    let mut modifiers: Vec<u64> = Vec::new();
+    let mut keep = |modifier: i64| {
+        if !modifiers.contains(&(modifier as u64)) {
+            modifiers.push(modifier as u64);
+        }
+    };
+    match &property.value {
+        Value::Long(one) | Value::Choice(ChoiceValue::Long(Choice(_, ChoiceEnum::None(one)))) => {
+            keep(*one);
+        }
+        Value::Choice(ChoiceValue::Long(Choice(
+            _,
+            ChoiceEnum::Enum {
+                default,
+                alternatives,
+            },
+        ))) => {
+            keep(*default);
+            alternatives.iter().for_each(|one| keep(*one));
+        }
+        _ => return None,
+    }
+    format.modifier = modifiers.first().copied();
+    // A single modifier may still carry the flag: the flag alone says that fixating is up to us.
+    match property.flags.contains(PropertyFlags::DONT_FIXATE) {
+        true => Some(FormatEvent::Choice { format, modifiers }),
+        false => Some(FormatEvent::Fixed(format)),
+    }
+}

@@ -1,0 +1,405 @@
+//! GNOME as a guest, sway and weston as hosts: what a test asks of a running desktop. Owns their sessions; draws and types nothing itself.
+
+use std::{
+    fmt::Write as _,
+    io::{self, Read, Write},
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::{Hands, Image, Suite, screencopy, session::Session};
+
+/// How long a host may take to show a new size.
+const RESIZE: Duration = Duration::from_secs(10);
+
+/// A headless GNOME Shell without monitors: a cast makes the only one.
+#[derive(Debug)]
+pub struct Gnome {
+    session: Session,
+}
+
+impl Gnome {
+    /// Starts it, and waits until its screencast and input interfaces answer.
+    ///
+    /// # Panics
+    /// With its logs, when it does not start.
+    pub fn start(suite: Suite) -> Self {
+        Self::start_with(suite, &[])
+    }
+
+    /// As [`start`](Self::start), with environment variables for `scripts/guest-gnome`:
+    /// `("WB_ANIMATIONS", "0")`, `("GNOME_ARGS", "--virtual-monitor 1280x720")`, `("MUTTER_DEBUG", …)`.
+    ///
+    /// # Panics
+    /// With its logs, when it does not start.
+    pub fn start_with(suite: Suite, env: &[(&str, &str)]) -> Self {
+        Gnome {
+            session: Session::start(suite, "guest-gnome", &[], env),
+        }
+    }
+
+    /// What the bridge (or any client of the guest) has in its environment: the session bus and PipeWire's folder.
+    /// `XDG_RUNTIME_DIR` is the guest's too, so the host's socket has to be named by its whole path.
+    pub fn env(&self) -> Vec<(&'static str, String)> {
+        let dir = self.dir().display();
+        vec![
+            ("DBUS_SESSION_BUS_ADDRESS", format!("unix:path={dir}/bus")),
+            ("PIPEWIRE_RUNTIME_DIR", dir.to_string()),
+            ("XDG_RUNTIME_DIR", dir.to_string()),
+        ]
+    }
+
+    /// The address of its session bus.
+    pub fn bus(&self) -> String {
+        format!("unix:path={}/bus", self.dir().display())
+    }
+
+    /// Its run directory, at the same path inside and outside: bus, pipewire-0, wayland-0 and the logs.
+    pub fn dir(&self) -> &Path {
+        self.session.dir()
+    }
+
+    /// The socket for its Wayland clients, such as [`Canvas`](crate::Canvas).
+    pub fn wayland_socket(&self) -> PathBuf {
+        self.dir().join("wayland-0")
+    }
+
+    /// Runs a shell command inside, in the background; its output is in [`log`](Self::log).
+    ///
+    /// # Panics
+    /// When the session has ended.
+    pub fn run(&mut self, command: &str) {
+        self.session.run(command);
+    }
+
+    /// Calls a method on its session bus with the machine's `gdbus`: destination, path, method, arguments in GVariant's text format.
+    ///
+    /// # Errors
+    /// What gdbus said.
+    pub fn call(
+        &self,
+        destination: &str,
+        path: &str,
+        method: &str,
+        args: &[&str],
+    ) -> Result<String, String> {
+        let out = Command::new("gdbus")
+            .args([
+                "call",
+                "--session",
+                "--timeout",
+                "20",
+                "--dest",
+                destination,
+                "--object-path",
+                path,
+                "--method",
+                method,
+                "--",
+            ])
+            .args(args)
+            .env("DBUS_SESSION_BUS_ADDRESS", self.bus())
+            .output()
+            .map_err(|error| format!("gdbus: {error}"))?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        if out.status.success() {
+            Ok(text(&out.stdout))
+        } else {
+            Err(text(&out.stderr))
+        }
+    }
+
+    /// Whether the shell still runs.
+    pub fn alive(&mut self) -> bool {
+        self.session.alive()
+    }
+
+    /// All its logs.
+    pub fn log(&self) -> String {
+        self.session.log()
+    }
+
+    /// Ends it now, as a drop would.
+    pub fn end(&mut self) {
+        self.session.end();
+    }
+}
+
+/// Headless sway with one output, which its only window fills.
+#[derive(Debug)]
+pub struct Sway {
+    session: Session,
+}
+
+impl Sway {
+    /// Starts it with an output of that size in pixels, at 60 Hz.
+    ///
+    /// # Panics
+    /// With its logs, when it does not start.
+    pub fn start(width: u32, height: u32) -> Self {
+        Self::start_with(width, height, &[])
+    }
+
+    /// As [`start`](Self::start), with environment variables for sway (`WLR_*`, `WAYLAND_DEBUG`).
+    ///
+    /// # Panics
+    /// With its logs, when it does not start.
+    pub fn start_with(width: u32, height: u32, env: &[(&str, &str)]) -> Self {
+        Sway {
+            session: Session::start(
+                Suite::Trixie,
+                "host-sway",
+                &[&format!("{width}x{height}")],
+                env,
+            ),
+        }
+    }
+
+    /// The socket for its Wayland clients.
+    pub fn socket(&self) -> PathBuf {
+        PathBuf::from(&self.session.ready[0])
+    }
+
+    /// Its run directory.
+    pub fn dir(&self) -> &Path {
+        self.session.dir()
+    }
+
+    /// Gives the output another size, and waits until it has it.
+    ///
+    /// # Panics
+    /// When sway refuses.
+    pub fn resize(&self, width: u32, height: u32) {
+        self.set_mode(width, height, 60);
+    }
+
+    /// Gives the output another size (pixels) and refresh (Hz), and waits until it has them.
+    ///
+    /// # Panics
+    /// When sway refuses.
+    pub fn set_mode(&self, width: u32, height: u32, hz: u32) {
+        resize(self.dir(), width, height, hz);
+    }
+
+    /// Runs a sway command, such as `[app_id=x] kill`.
+    ///
+    /// # Errors
+    /// Sway's answer, when that is not success.
+    pub fn command(&self, command: &str) -> Result<(), String> {
+        run_command(self.dir(), command)
+    }
+
+    /// Sway's answer (JSON) to `get_tree`.
+    ///
+    /// # Errors
+    /// When sway does not answer.
+    pub fn tree(&self) -> io::Result<String> {
+        ipc(self.dir(), GET_TREE, "")
+    }
+
+    /// What the output shows, without the cursor.
+    ///
+    /// # Panics
+    /// When sway does not deliver.
+    pub fn screenshot(&self) -> Image {
+        screencopy::capture(&self.socket())
+            .unwrap_or_else(|error| panic!("no screenshot of sway: {error}\n{}", self.log()))
+    }
+
+    /// A mouse and a keyboard in it.
+    ///
+    /// # Panics
+    /// When sway refuses.
+    pub fn hands(&self) -> Hands {
+        Hands::connect(&self.socket()).unwrap_or_else(|error| panic!("no hands in sway: {error}"))
+    }
+
+    /// Runs a shell command inside, in the background.
+    ///
+    /// # Panics
+    /// When the session has ended.
+    pub fn run(&mut self, command: &str) {
+        self.session.run(command);
+    }
+
+    /// Whether it still runs.
+    pub fn alive(&mut self) -> bool {
+        self.session.alive()
+    }
+
+    /// All its logs.
+    pub fn log(&self) -> String {
+        self.session.log()
+    }
+
+    /// Ends it now, as a drop would.
+    pub fn end(&mut self) {
+        self.session.end();
+    }
+}
+
+/// Weston with the kiosk shell, as a window of a headless sway: so it has a seat with [`Hands`], and sway takes its picture.
+#[derive(Debug)]
+pub struct Weston {
+    session: Session,
+    /// Where weston's output lies in sway's.
+    origin: (u32, u32),
+    /// What weston's window frame adds to its output's size.
+    frame: (u32, u32),
+}
+
+impl Weston {
+    /// Starts it with an output of that size in pixels.
+    ///
+    /// # Panics
+    /// With its logs, when it does not start.
+    pub fn start(width: u32, height: u32) -> Self {
+        let session = Session::start(
+            Suite::Trixie,
+            "host-weston",
+            &[&format!("{width}x{height}")],
+            &[],
+        );
+        let number = |index: usize| -> u32 {
+            session.ready[index]
+                .parse()
+                .expect("host-weston says where its output lies")
+        };
+        let origin = (number(2), number(3));
+        let outer = screencopy::capture(Path::new(&session.ready[1]))
+            .expect("a screenshot of the sway around weston");
+        let frame = (outer.width - width, outer.height - height);
+        Weston {
+            session,
+            origin,
+            frame,
+        }
+    }
+
+    /// The socket for its Wayland clients.
+    pub fn socket(&self) -> PathBuf {
+        PathBuf::from(&self.session.ready[0])
+    }
+
+    /// Gives its output another size in pixels; clients hear of it soon after.
+    ///
+    /// # Panics
+    /// When the sway around it refuses.
+    pub fn resize(&self, width: u32, height: u32) {
+        resize(
+            self.session.dir(),
+            width + self.frame.0,
+            height + self.frame.1,
+            60,
+        );
+    }
+
+    /// What its output shows, without the cursor.
+    ///
+    /// # Panics
+    /// When the sway around it does not deliver.
+    pub fn screenshot(&self) -> Image {
+        let outer = screencopy::capture(self.outer())
+            .unwrap_or_else(|error| panic!("no screenshot of weston: {error}\n{}", self.log()));
+        outer.region(
+            self.origin.0,
+            self.origin.1,
+            outer.width - self.frame.0,
+            outer.height - self.frame.1,
+        )
+    }
+
+    /// A mouse and a keyboard in it.
+    ///
+    /// # Panics
+    /// When the sway around it refuses.
+    pub fn hands(&self) -> Hands {
+        let hands = Hands::connect(self.outer())
+            .unwrap_or_else(|error| panic!("no hands in weston: {error}"));
+        hands.with_origin(f64::from(self.origin.0), f64::from(self.origin.1))
+    }
+
+    fn outer(&self) -> &Path {
+        Path::new(&self.session.ready[1])
+    }
+
+    /// Whether it still runs.
+    pub fn alive(&mut self) -> bool {
+        self.session.alive()
+    }
+
+    /// All its logs.
+    pub fn log(&self) -> String {
+        self.session.log()
+    }
+
+    /// Ends it now, as a drop would.
+    pub fn end(&mut self) {
+        self.session.end();
+    }
+}
+
+// sway's socket: sway-ipc(7)
+const RUN_COMMAND: u32 = 0;
+const GET_OUTPUTS: u32 = 3;
+const GET_TREE: u32 = 4;
+const MAGIC: &[u8; 6] = b"i3-ipc";
+
+fn ipc(dir: &Path, kind: u32, payload: &str) -> io::Result<String> {
+    let mut socket = UnixStream::connect(dir.join("sway.sock"))?;
+    socket.set_read_timeout(Some(RESIZE))?;
+    let length = u32::try_from(payload.len()).expect("a short payload");
+    let mut message = MAGIC.to_vec();
+    message.extend(length.to_ne_bytes());
+    message.extend(kind.to_ne_bytes());
+    message.extend(payload.as_bytes());
+    socket.write_all(&message)?;
+    let mut header = [0; 14];
+    socket.read_exact(&mut header)?;
+    let length = u32::from_ne_bytes([header[6], header[7], header[8], header[9]]);
+    let mut body = vec![0; length as usize];
+    socket.read_exact(&mut body)?;
+    String::from_utf8(body).map_err(io::Error::other)
+}
+
+fn run_command(dir: &Path, command: &str) -> Result<(), String> {
+    let answer = ipc(dir, RUN_COMMAND, command).map_err(|error| format!("sway: {error}"))?;
+    if answer.replace(' ', "").contains("\"success\":false") {
+        Err(format!("sway refuses `{command}`: {answer}"))
+    } else {
+        Ok(())
+    }
+}
+
+fn resize(dir: &Path, width: u32, height: u32, hz: u32) {
+    run_command(
+        dir,
+        &format!("output HEADLESS-1 mode --custom {width}x{height}@{hz}Hz"),
+    )
+    .unwrap_or_else(|error| panic!("{error}"));
+    let mut wanted = String::new();
+    let _ = write!(
+        wanted,
+        "\"current_mode\":{{\"width\":{width},\"height\":{height},\"refresh\":{}",
+        hz * 1000
+    );
+    let began = Instant::now();
+    loop {
+        let outputs = ipc(dir, GET_OUTPUTS, "").unwrap_or_else(|error| panic!("sway: {error}"));
+        if outputs
+            .split_whitespace()
+            .collect::<String>()
+            .contains(&wanted)
+        {
+            return;
+        }
+        assert!(
+            began.elapsed() < RESIZE,
+            "sway's output did not become {width}x{height}@{hz}: {outputs}"
+        );
+        thread::sleep(Duration::from_millis(10));
+    }
+}

@@ -1,0 +1,180 @@
+//! A session script (scripts/guest-gnome, host-sway, host-weston) running through scripts/enter: its start, its commands and its end.
+//! The script ends with its stdin, so it ends with this process too, however that goes. Never looks into what the session is.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+const READY: Duration = Duration::from_secs(120);
+const END: Duration = Duration::from_secs(5);
+
+/// A Debian release, and with it the GNOME of that release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Suite {
+    /// Debian 12: GNOME 43, without EIS.
+    Bookworm,
+    /// Debian 13: GNOME 48.
+    Trixie,
+}
+
+impl Suite {
+    /// The release's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Suite::Bookworm => "bookworm",
+            Suite::Trixie => "trixie",
+        }
+    }
+
+    /// The built rootfs.
+    pub(crate) fn built(self) -> Result<PathBuf, String> {
+        let out = Command::new(crate::scripts().join("rootfs"))
+            .args([self.name(), "--built"])
+            .output()
+            .map_err(|error| format!("scripts/rootfs does not run: {error}"))?;
+        match String::from_utf8_lossy(&out.stdout).trim() {
+            path if out.status.success() && !path.is_empty() => Ok(path.into()),
+            _ => Err(format!(
+                "no real desktops here: the {0} rootfs is not built (run scripts/rootfs {0})",
+                self.name()
+            )),
+        }
+    }
+}
+
+/// A running session script.
+#[derive(Debug)]
+pub(crate) struct Session {
+    child: Child,
+    /// `None` once it is told to end.
+    stdin: Option<ChildStdin>,
+    /// What the script said after `ready`.
+    pub ready: Vec<String>,
+    // dropped last: the sockets lie in it
+    run: TempDir,
+}
+
+impl Session {
+    pub fn start(suite: Suite, script: &str, args: &[&str], env: &[(&str, &str)]) -> Self {
+        let root = suite.built().unwrap_or_else(|reason| panic!("{reason}"));
+        // short, since the paths of sockets in it may have 107 bytes
+        let run = tempfile::Builder::new()
+            .prefix("wb-")
+            .tempdir_in("/tmp")
+            .expect("a run directory in /tmp");
+        let began = Instant::now();
+        let mut child = Command::new(crate::scripts().join("enter"))
+            .args([root.as_path(), run.path()])
+            .arg(format!("/opt/wolf-bridge/{script}"))
+            .args(args)
+            .envs(env.iter().copied())
+            .env("WB_LIFELINE", "stdin")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("scripts/enter runs");
+
+        let (tell, told) = mpsc::channel();
+        let stdout = child.stdout.take().expect("stdout is a pipe");
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                let _ = tell.send(line);
+            }
+        });
+        let stderr = child.stderr.take().expect("stderr is a pipe");
+        let errors = thread::spawn(move || std::io::read_to_string(stderr).unwrap_or_default());
+
+        let stdin = child.stdin.take();
+        let mut session = Session {
+            child,
+            stdin,
+            ready: Vec::new(),
+            run,
+        };
+        let line = told.recv_timeout(READY);
+        match line
+            .as_deref()
+            .ok()
+            .and_then(|line| line.strip_prefix("ready "))
+        {
+            Some(rest) => session.ready = rest.split(' ').map(str::to_owned).collect(),
+            None => {
+                let log = session.log();
+                session.end();
+                panic!(
+                    "{script} on {} did not start ({:.0?}): {line:?}\n{}\n{log}",
+                    suite.name(),
+                    began.elapsed(),
+                    errors.join().unwrap_or_default()
+                );
+            }
+        }
+        session
+    }
+
+    pub fn run(&mut self, command: &str) {
+        assert!(!command.contains('\n'), "one line a command");
+        let stdin = self.stdin.as_mut().expect("the session runs");
+        writeln!(stdin, "{command}").expect("the session runs");
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.run.path()
+    }
+
+    pub fn alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Every log of the session, each under its name.
+    pub fn log(&self) -> String {
+        let mut files: Vec<_> = fs::read_dir(self.dir())
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path())
+            .collect();
+        files.retain(|path| path.extension().is_some_and(|ext| ext == "log"));
+        files.sort();
+        let mut log = String::new();
+        for path in files {
+            let text = fs::read(&path).unwrap_or_default();
+            if !text.is_empty() {
+                log += &format!(
+                    "--- {}\n{}\n",
+                    path.file_name().unwrap_or_default().display(),
+                    String::from_utf8_lossy(&text)
+                );
+            }
+        }
+        log
+    }
+
+    pub fn end(&mut self) {
+        drop(self.stdin.take());
+        let began = Instant::now();
+        while self.alive() {
+            if began.elapsed() > END {
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+                return;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
