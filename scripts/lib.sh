@@ -7,9 +7,9 @@ CHECKOUT=$(dirname "$SCRIPTS")
 # a script called by another one goes on counting from the caller's start
 export WB_STARTED=${WB_STARTED:-$(date +%s)}
 
-# What `cargo build` needs on Debian.
+# What `cargo build` needs on Debian, and what libpipewire needs to run (pipewire-bin has its client.conf).
 BUILD_PACKAGES=(build-essential clang libclang-dev pkg-config libpipewire-0.3-dev libpipewire-0.3-modules
-  libpipewire-0.3-common libxkbcommon-dev)
+  libpipewire-0.3-common pipewire-bin libxkbcommon-dev)
 # What the rootfs and the namespaces need.
 LAB_PACKAGES=(mmdebstrap debian-archive-keyring util-linux mount ca-certificates)
 # The oldest Rust that builds it, as in Cargo.toml.

@@ -5,11 +5,34 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 use libspa::sys;
+use pipewire::loop_::LoopRc;
 use pipewire::stream::Stream;
 use pipewire::sys::pw_buffer;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 use crate::video::frame::{Frame, Kind, Layout, MAX_PLANES, Plane};
+
+/// A PipeWire loop that belongs to this thread until this is dropped.
+///
+/// Outside of an iteration a loop that nobody entered has no thread, and PipeWire's data thread then runs our
+/// callbacks itself instead of waking us.
+pub struct Entered(LoopRc);
+
+impl Entered {
+    /// Makes the loop this thread's.
+    pub fn new(main_loop: LoopRc) -> Self {
+        // SAFETY: left in drop, on the same thread, since LoopRc does not move to another one.
+        unsafe { main_loop.enter() };
+        Self(main_loop)
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        // SAFETY: entered in `new`, and nowhere else left.
+        unsafe { self.0.leave() };
+    }
+}
 
 /// A pw_buffer of a stream, between its add_buffer and its remove_buffer.
 ///

@@ -30,7 +30,10 @@ use crate::video::raw;
 /// What cannot be done with PipeWire.
 #[derive(Debug, Error)]
 pub enum VideoError {
-    /// No loop, context or connection.
+    /// libpipewire itself does not start.
+    #[error("libpipewire cannot start here; install its client.conf and modules (on Debian: pipewire-bin, libpipewire-0.3-modules)")]
+    NoContext,
+    /// No loop or connection.
     #[error("no PipeWire answers ({0}); start pipewire in the guest's session, or set PIPEWIRE_RUNTIME_DIR")]
     Connect(pipewire::Error),
     /// The stream was not made.
@@ -85,6 +88,7 @@ pub struct VideoStream {
     _core_listener: CoreListener,
     core: CoreRc,
     _context: ContextRc,
+    _entered: raw::Entered,
     main_loop: LoopRc,
     shared: Rc<RefCell<Shared>>,
     node: u32,
@@ -115,7 +119,8 @@ impl VideoStream {
     ) -> Result<Self, VideoError> {
         pipewire::init();
         let main_loop = LoopRc::new(None).map_err(VideoError::Connect)?;
-        let context = ContextRc::new(&main_loop, None).map_err(VideoError::Connect)?;
+        let entered = raw::Entered::new(main_loop.clone());
+        let context = ContextRc::new(&main_loop, None).map_err(|_| VideoError::NoContext)?;
         let core = match remote {
             Some(fd) => context.connect_fd_rc(fd, None),
             None => context.connect_rc(None),
@@ -161,6 +166,7 @@ impl VideoStream {
             _core_listener: core_listener,
             core,
             _context: context,
+            _entered: entered,
             main_loop,
             shared,
             node,
