@@ -96,7 +96,6 @@ impl Host {
             viewporter: globals.bind(queue, 1..=1, Quiet).ok(),
             presentation: globals.bind(queue, 1..=2, Quiet).ok(),
             fractional_scale: globals.bind(queue, 1..=1, Quiet).ok(),
-            relative_pointer: globals.bind(queue, 1..=1, Quiet).ok(),
         };
         debug!(?extras, "optional globals");
         // Version 4 and up say nothing by themselves: feedback has to be asked for.

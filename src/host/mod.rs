@@ -63,9 +63,6 @@ struct Extras {
     viewporter: Option<WpViewporter>,
     presentation: Option<WpPresentation>,
     fractional_scale: Option<WpFractionalScaleManagerV1>,
-    relative_pointer: Option<
-        wayland_protocols::wp::relative_pointer::zv1::client::zwp_relative_pointer_manager_v1::ZwpRelativePointerManagerV1,
-    >,
 }
 
 /// The connection to the host and all that lives on it.

@@ -5,14 +5,14 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, ExitCode},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use lab::{Hands, Image, watch};
 
 const USAGE: &str = "usage: hands --socket PATH ACTION…
 do:   click X Y | move X Y | wheel NOTCHES | type TEXT | key CHORD (as ctrl+a) | sh COMMAND
-wait: wait SECONDS | settle SECONDS (at most, until the picture stays) | change SECONDS (at most, until it is not the settled one)
+wait: wait SECONDS | settle SECONDS (at most, until the picture stays) | change SECONDS (at most, until it is not the settled one) | white X Y SECONDS
 tell: note TEXT | shot FILE.png";
 
 fn main() -> ExitCode {
@@ -55,10 +55,23 @@ fn run(mut words: impl Iterator<Item = String>) -> Result<(), String> {
                 let before = settled.as_ref().ok_or("change needs a settle before it")?;
                 watch::changed(before, seconds(&word()?)?, || Image::capture(&socket))?;
             }
+            "white" => white(&socket, number(&word()?)? as u32, number(&word()?)? as u32, seconds(&word()?)?)?,
             "note" => println!("{}", word()?),
             "shot" => save(&socket, Path::new(&word()?))?,
             _ => return Err(format!("{action} is no action\n{USAGE}")),
         }
+    }
+    Ok(())
+}
+
+/// Waits until one pixel is white, as the page of an editor is.
+fn white(socket: &Path, x: u32, y: u32, timeout: Duration) -> Result<(), String> {
+    let began = Instant::now();
+    while Image::capture(socket)?.pixel(x, y) != 0xFF_FFFF {
+        if began.elapsed() > timeout {
+            return Err(format!("the pixel at {x},{y} is not white after {} s", timeout.as_secs()));
+        }
+        thread::sleep(Duration::from_millis(100));
     }
     Ok(())
 }

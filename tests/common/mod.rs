@@ -1,0 +1,134 @@
+//! What the integration tests share: the bridge as a process, with its log, exit code and counters.
+//! Every test file uses a part of it.
+#![allow(dead_code)]
+
+use std::fmt::Debug;
+use std::fs::File;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Long enough for anything on a busy machine.
+pub const SOON: Duration = Duration::from_secs(20);
+
+/// Polls until `look` answers; panics with `what` when the time is over.
+pub fn wait_for<T>(what: &str, timeout: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(answer) = look() {
+            return answer;
+        }
+        assert!(began.elapsed() < timeout, "{what}: not within {timeout:?}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// How a bridge ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its exit code; `None` when a signal ended it.
+    pub code: Option<i32>,
+    /// All it wrote, log included.
+    pub log: String,
+}
+
+impl Ended {
+    /// What it said last, the one line of an error.
+    pub fn last_line(&self) -> &str {
+        self.log.lines().last().unwrap_or("")
+    }
+
+    /// One of the counters it gives at its end.
+    pub fn counter(&self, name: &str) -> i64 {
+        let line = self.log.lines().rfind(|line| line.contains("counters: ")).unwrap_or_else(|| panic!("{}", self.log));
+        let value = line.split_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+        value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no counter {name} in {line}"))
+    }
+}
+
+/// A running bridge; killed when dropped.
+pub struct Bridge {
+    child: Child,
+    dir: tempfile::TempDir,
+}
+
+impl Bridge {
+    /// Starts it in an environment of these variables alone, with this host.
+    pub fn start<K: AsRef<str>, V: AsRef<str>>(host: &Path, env: &[(K, V)], args: &[&str]) -> Self {
+        let host = host.to_str().expect("tests use plain paths");
+        Self::start_bare(env, &[&["--host", host], args].concat())
+    }
+
+    /// Starts it with these arguments and variables alone.
+    pub fn start_bare<K: AsRef<str>, V: AsRef<str>>(env: &[(K, V)], args: &[&str]) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let log = File::create(dir.path().join("log")).expect("a log file");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wolf-bridge"));
+        command.args(args).env_clear().env("RUST_BACKTRACE", "1");
+        if !args.contains(&"--log") {
+            command.args(["--log", "debug"]);
+        }
+        command.envs(env.iter().map(|(name, value)| (name.as_ref(), value.as_ref())));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).process_group(0);
+        let child = command.spawn().expect("the bridge starts");
+        Self { child, dir }
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it wrote so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
+    /// Whether it has not ended.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Waits for its end.
+    pub fn ended(mut self) -> Ended {
+        let began = Instant::now();
+        loop {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Ended { code: status.code(), log: self.log() };
+            }
+            assert!(began.elapsed() < SOON, "the bridge does not end:\n{}", self.log());
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Asks it to end and waits for that; it must end as asked.
+    pub fn end(self) -> Ended {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+        let ended = self.ended();
+        assert_eq!(ended.code, Some(0), "{}", ended.log);
+        ended
+    }
+
+    /// Fails with its log added to what is wrong.
+    pub fn expect<T, E: Debug>(&self, result: Result<T, E>) -> T {
+        result.unwrap_or_else(|error| panic!("{error:?}\nthe bridge's log:\n{}", self.log()))
+    }
+
+    /// Descriptors it has open.
+    pub fn open_fds(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).map_or(0, Iterator::count)
+    }
+}
+
+impl Drop for Bridge {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!("the bridge's log:\n{}", self.log());
+        }
+    }
+}
