@@ -65,6 +65,8 @@ pub struct Frames {
     negotiation: Negotiation,
     window: Option<WindowSize>,
     resizing: Debounce,
+    /// No frame has come since the format settled.
+    format_is_new: bool,
     said_bad: bool,
     said_copy: bool,
 }
@@ -189,6 +191,7 @@ impl Bridge {
         debug!(?negotiated, "the guest's format");
         self.guest.is_here();
         self.input.set_stream(negotiated.width, negotiated.height);
+        self.frames.format_is_new = true;
         if let Some(video) = &mut self.frames.video {
             video.link = Link::Settled;
         }
@@ -196,6 +199,9 @@ impl Bridge {
 
     pub(super) fn frame_arrived(&mut self, frame: Frame) {
         self.stats.frame_received();
+        if std::mem::take(&mut self.frames.format_is_new) {
+            self.input.stream_shown();
+        }
         let size = StreamSize::Fixed(frame.negotiated.width, frame.negotiated.height);
         if let Some(overtaken) = self.frames.mailbox.put(frame) {
             self.frames.give_back(overtaken.buffer);

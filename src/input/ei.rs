@@ -80,6 +80,8 @@ pub struct EiSink {
     touches: Touches,
     sequence: u32,
     keyboards_seen: u32,
+    /// The absolute pointer was resumed since this was last asked for.
+    absolute_renewed: bool,
 }
 
 impl EiSink {
@@ -104,6 +106,7 @@ impl EiSink {
             touches: Touches::default(),
             sequence: 0,
             keyboards_seen: 0,
+            absolute_renewed: false,
         })
     }
 
@@ -228,6 +231,12 @@ impl EiSink {
             }
             open.resumed = true;
         }
+        self.absolute_renewed |= self.absolute.as_ref().is_some_and(|open| open.device == *device);
+    }
+
+    /// Whether the absolute pointer came up, newly or again, since this was last called.
+    pub fn take_absolute_renewed(&mut self) -> bool {
+        std::mem::take(&mut self.absolute_renewed)
     }
 
     fn removed(&mut self, device: &Device) {

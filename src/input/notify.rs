@@ -81,6 +81,9 @@ impl Calls {
 const FINISH: u32 = 1;
 const FINGER: u32 = 4;
 
+/// KEY_UNKNOWN of linux/input-event-codes.h: on no keyboard.
+const KEY_UNKNOWN: u32 = 240;
+
 /// The sink.
 #[derive(Debug)]
 pub struct NotifySink {
@@ -97,6 +100,10 @@ impl NotifySink {
         // The first Notify* call makes the guest's pointer leave and the event after it is swallowed by the
         // re-enter; an empty motion takes that blow.
         calls.push(Call::MotionRelative(0.0, 0.0));
+        // The guest makes its keyboard at the first press (not at a release, seen on 43), and its windows get no
+        // keys before they know the keyboard. This press is of a key that means nothing in any layout.
+        calls.push(Call::Key(KEY_UNKNOWN, true));
+        calls.push(Call::Key(KEY_UNKNOWN, false));
         Self {
             calls,
             keys: Pressed::default(),

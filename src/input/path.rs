@@ -3,6 +3,8 @@
 
 use std::time::Instant;
 
+use tracing::trace;
+
 use crate::input::ei::{EiError, EiSink};
 use crate::input::event::{InputEvent, Need};
 use crate::input::geometry::{Mapper, Region};
@@ -29,6 +31,8 @@ pub struct InputPath {
     mapper: Mapper,
     /// The stream's size in pixels: the region of sinks that have none of their own.
     stream: Option<Region>,
+    /// Where the host's pointer was last told to be, in the window; `None` while it is outside.
+    pointer: Option<(f64, f64)>,
     /// Events handed to the guest.
     pub sent: u64,
 }
@@ -71,6 +75,14 @@ impl InputPath {
         self.stream = Some(Region { x: 0.0, y: 0.0, width: width.into(), height: height.into() });
     }
 
+    /// The first frame since the stream's format settled: the guest's monitor stands. An EIS server has told so
+    /// itself, by a new device.
+    pub fn stream_shown(&mut self) {
+        if matches!(self.sink, Sink::Notify(_)) {
+            self.point_again();
+        }
+    }
+
     /// Takes an event of the host.
     pub fn push(&mut self, now: Instant, event: InputEvent) {
         if !matches!(self.sink, Sink::None) {
@@ -84,9 +96,35 @@ impl InputPath {
     ///
     /// The connection is over.
     pub fn read(&mut self) -> Result<(), EiError> {
-        match &mut self.sink {
-            Sink::Ei(sink) => sink.read(),
-            _ => Ok(()),
+        let Sink::Ei(sink) = &mut self.sink else { return Ok(()) };
+        sink.read()?;
+        if sink.take_absolute_renewed() {
+            self.point_again();
+        }
+        Ok(())
+    }
+
+    /// The guest's monitor is another one: what the old one was told of the pointer's place is lost or wrong,
+    /// and a host whose pointer rests will not say it again.
+    fn point_again(&mut self) {
+        let Some((x, y)) = self.pointer else { return };
+        for event in [InputEvent::Motion { x, y }, InputEvent::PointerFrame] {
+            if let Some(event) = self.mapped(event) {
+                self.hand_over(event);
+            }
+        }
+    }
+
+    fn hand_over(&mut self, event: InputEvent) {
+        let sent = match &mut self.sink {
+            Sink::None => false,
+            Sink::Ei(sink) => sink.send(event),
+            Sink::Notify(sink) => sink.send(event),
+        };
+        self.sent += u64::from(sent);
+        // Never keys: passwords are typed too.
+        if !matches!(event, InputEvent::Key { .. }) {
+            trace!(?event, sent, "to the guest");
         }
     }
 
@@ -100,13 +138,13 @@ impl InputPath {
             return Ok(());
         }
         while let Some(event) = self.waiting.next(now, self.ready(now)) {
+            match event {
+                InputEvent::Motion { x, y } => self.pointer = Some((x, y)),
+                InputEvent::PointerLeave => self.pointer = None,
+                _ => {}
+            }
             if let Some(event) = self.mapped(event) {
-                let sent = match &mut self.sink {
-                    Sink::None => false,
-                    Sink::Ei(sink) => sink.send(event),
-                    Sink::Notify(sink) => sink.send(event),
-                };
-                self.sent += u64::from(sent);
+                self.hand_over(event);
             }
         }
         match &mut self.sink {

@@ -1,0 +1,177 @@
+//! Real parts only: GNOME 43 and 48 bridged into sway and weston, looked at and used through the host.
+//! Needs the rootfs of scripts/rootfs.
+
+mod common;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use common::{Bridge, wait_for};
+use lab::{Canvas, Gnome, Hands, Image, Suite, Sway, Weston, keys};
+
+/// Long enough for GNOME on a busy machine.
+const SOON: Duration = Duration::from_secs(8);
+
+/// The guest's pointer is part of its picture: so far from it nothing is.
+const POINTER: u32 = 64;
+
+enum HostKind {
+    Sway,
+    Weston,
+}
+
+enum RealHost {
+    Sway(Sway),
+    Weston(Weston),
+}
+
+impl RealHost {
+    fn start(kind: HostKind, width: u32, height: u32) -> Self {
+        match kind {
+            HostKind::Sway => Self::Sway(Sway::start(width, height)),
+            HostKind::Weston => Self::Weston(Weston::start(width, height)),
+        }
+    }
+
+    fn socket(&self) -> PathBuf {
+        match self {
+            Self::Sway(host) => host.socket(),
+            Self::Weston(host) => host.socket(),
+        }
+    }
+
+    fn resize(&self, width: u32, height: u32) {
+        match self {
+            Self::Sway(host) => host.resize(width, height),
+            Self::Weston(host) => host.resize(width, height),
+        }
+    }
+
+    fn screenshot(&self) -> Image {
+        match self {
+            Self::Sway(host) => host.screenshot(),
+            Self::Weston(host) => host.screenshot(),
+        }
+    }
+
+    fn hands(&self) -> Hands {
+        match self {
+            Self::Sway(host) => host.hands(),
+            Self::Weston(host) => host.hands(),
+        }
+    }
+}
+
+/// Takes pictures until the host shows this pattern, pixel for pixel, with the guest's pointer in the corner at
+/// the bottom right.
+fn shows(host: &RealHost, width: u32, height: u32, seed: u32) {
+    let expected = Image::pattern(width, height, seed).region(0, 0, width - POINTER, height - POINTER);
+    let mut wrong = String::new();
+    let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        wait_for("the guest's picture", SOON, || {
+            let image = host.screenshot();
+            if (image.width, image.height) != (width, height) {
+                wrong = format!("the host is {}x{}", image.width, image.height);
+                return None;
+            }
+            let checked = image.region(0, 0, width - POINTER, height - POINTER).check(&expected);
+            checked.map_err(|error| wrong = error.to_string()).ok()
+        });
+    }));
+    if found.is_err() {
+        let path = std::env::temp_dir().join("wolf-bridge-wrong.png");
+        let _ = host.screenshot().save(&path);
+        panic!("the host does not show the pattern of {width}x{height}: {wrong}; see {}", path.display());
+    }
+}
+
+/// The pointer reaches this pixel, in the guest.
+fn points(hands: &mut Hands, canvas: &Canvas, x: u32, y: u32) {
+    hands.move_to(f64::from(x), f64::from(y));
+    let reached = canvas.wait(SOON, |seen| {
+        let (at_x, at_y) = seen.pointer?;
+        ((at_x.floor(), at_y.floor()) == (f64::from(x), f64::from(y))).then_some(())
+    });
+    reached.unwrap_or_else(|error| panic!("the pixel {x},{y}: {error}"));
+}
+
+fn a_guest_in_a_host(suite: Suite, kind: HostKind) {
+    if lab::skip() {
+        return;
+    }
+    let exact_wheel = matches!(kind, HostKind::Sway);
+    let host = RealHost::start(kind, 1280, 720);
+    let gnome = Gnome::start_with(suite, &[("WB_ANIMATIONS", "0")]);
+    let mut env = gnome.env(); if let Ok(v) = std::env::var("WB_DBG") { env.push(("WAYLAND_DEBUG", v)); }
+    let bridge = Bridge::start(&host.socket(), &env, &["--log", "debug,wolf_bridge=trace,calloop=info,zbus=info"]);
+    wait_for("a picture in the host", SOON, || (!host.screenshot().is_uniform()).then_some(()));
+
+    let canvas = Canvas::open(&gnome.wayland_socket(), 7);
+    bridge.expect(canvas.wait_for_size(1280, 720, SOON));
+    let mut hands = host.hands();
+    // Weston loses the motion that makes its pointer.
+    wait_for("the guest's pointer", SOON, || {
+        hands.move_to(640.0, 360.0);
+        canvas.seen().pointer.filter(|at| *at == (640.0, 360.0))
+    });
+    points(&mut hands, &canvas, 1279, 719);
+    shows(&host, 1280, 720, 7);
+    canvas.show(8);
+    shows(&host, 1280, 720, 8);
+
+    for (x, y) in [(0, 0), (1279, 0), (0, 719), (1279, 719), (641, 359)] {
+        points(&mut hands, &canvas, x, y);
+    }
+    bridge.expect(canvas.wait(SOON, |seen| seen.keyboard.then_some(())));
+    canvas.forget();
+    hands.type_text("Hello, World! {[~]}");
+    let text = canvas.wait(SOON, |seen| seen.text().ends_with('}').then(|| seen.text()));
+    assert_eq!(bridge.expect(text), "Hello, World! {[~]}");
+    hands.click(319.0, 5.0);
+    hands.wheel(2);
+    hands.wheel(-3);
+    hands.chord("ctrl+a").unwrap();
+    let seen = canvas.wait(SOON, |seen| seen.keys().ends_with(&[(30, false), (29, false)]).then(|| seen.clone()));
+    let seen = bridge.expect(seen);
+    assert_eq!(seen.buttons(), [(keys::BTN_LEFT, true), (keys::BTN_LEFT, false)]);
+    if exact_wheel {
+        assert_eq!(seen.wheel(), -120, "{seen}");
+    } else {
+        assert!(seen.scrolled() < 0.0, "{seen}");
+    }
+
+    host.resize(1000, 701);
+    bridge.expect(canvas.wait_for_size(1000, 701, SOON));
+    for (x, y) in [(0, 0), (999, 700)] {
+        points(&mut hands, &canvas, x, y);
+    }
+    shows(&host, 1000, 701, 8);
+    canvas.forget();
+    hands.type_text("again");
+    let text = canvas.wait(SOON, |seen| (seen.text().len() >= 5).then(|| seen.text()));
+    assert_eq!(bridge.expect(text), "again");
+
+    let ended = bridge.end();
+    assert_eq!(ended.counter("copied_bytes"), 0, "{}", ended.log);
+    assert_eq!(ended.counter("bad"), 0, "{}", ended.log);
+}
+
+#[test]
+fn gnome_48_in_sway() {
+    a_guest_in_a_host(Suite::Trixie, HostKind::Sway);
+}
+
+#[test]
+fn gnome_48_in_weston() {
+    a_guest_in_a_host(Suite::Trixie, HostKind::Weston);
+}
+
+#[test]
+fn gnome_43_in_sway() {
+    a_guest_in_a_host(Suite::Bookworm, HostKind::Sway);
+}
+
+#[test]
+fn gnome_43_in_weston() {
+    a_guest_in_a_host(Suite::Bookworm, HostKind::Weston);
+}
