@@ -68,7 +68,7 @@ impl Bridge {
         let mut event_loop = EventLoop::<Bridge>::try_new().context("no event loop")?;
         let handle = event_loop.handle();
         let source = WaylandSource::new(host.connection(), queue);
-        insert(&handle, source, |(), queue, bridge| queue.dispatch_pending(&mut bridge.host))?;
+        let host_source = insert(&handle, source, |(), queue, bridge| queue.dispatch_pending(&mut bridge.host))?;
         insert(&handle, signals, |event, _, bridge| {
             info!("{:?}: ending", event.signal());
             bridge.end.get_or_insert(Ok(()));
@@ -94,6 +94,8 @@ impl Bridge {
         };
         bridge.host.open_window(now);
         let end = bridge.turn(&mut event_loop);
+        // Only the guest matters from here on, and a host that is gone would fail every turn of the loop.
+        bridge.handle.remove(host_source);
         bridge.shut_down(&mut event_loop);
         end
     }

@@ -173,6 +173,7 @@ impl EiSink {
             EiEvent::DeviceAdded(added) => self.added(added.device),
             EiEvent::DeviceRemoved(removed) => self.removed(&removed.device),
             EiEvent::DevicePaused(paused) => {
+                debug!(device = ?paused.device, "input device paused");
                 if let Some(open) = self.find(&paused.device) {
                     open.resumed = false;
                     open.unframed = false;
@@ -325,10 +326,12 @@ impl EiSink {
             InputEvent::Button { code, pressed } => self.button(code, pressed),
             InputEvent::Wheel { axis, v120 } => self.scroll(axis, f64::from(v120) * UNITS_PER_NOTCH / 120.0),
             InputEvent::Scroll { axis, delta } => self.scroll(axis, delta),
-            InputEvent::ScrollStop { axis } => self.pointer(false, |device| {
+            InputEvent::ScrollStop { axis } => {
+                // A stop must not be in one frame with the distance it follows.
+                self.frame_pointers();
                 let (x, y) = (u32::from(axis == Axis::Horizontal), u32::from(axis == Axis::Vertical));
-                device.interface::<ei::Scroll>().map(|scroll| scroll.scroll_stop(x, y, 0))
-            }),
+                self.pointer(false, |device| device.interface::<ei::Scroll>().map(|scroll| scroll.scroll_stop(x, y, 0)))
+            }
             InputEvent::PointerFrame => {
                 self.frame_pointers();
                 false

@@ -71,6 +71,11 @@ impl Calls {
         .await
     }
 
+    /// The next call, if there is one.
+    pub fn pop(&self) -> Option<Call> {
+        self.0.borrow_mut().calls.pop_front()
+    }
+
     /// Whether everything has been taken by the bus's task.
     pub fn is_empty(&self) -> bool {
         self.0.borrow().calls.is_empty()

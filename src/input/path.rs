@@ -86,6 +86,10 @@ impl InputPath {
     /// Takes an event of the host.
     pub fn push(&mut self, now: Instant, event: InputEvent) {
         if !matches!(self.sink, Sink::None) {
+            // A burst longer than the queue, such as a pasted text: what can go makes room.
+            if self.waiting.is_full() {
+                self.send_ready(now);
+            }
             self.waiting.push(now, event);
         }
     }
@@ -134,9 +138,15 @@ impl InputPath {
     ///
     /// The connection is over.
     pub fn pump(&mut self, now: Instant) -> Result<(), EiError> {
-        if self.waiting.is_empty() {
-            return Ok(());
+        self.send_ready(now);
+        // Also what was sent without waiting: the pointer's place after a change of the guest's monitor.
+        match &mut self.sink {
+            Sink::Ei(sink) => sink.flush(),
+            _ => Ok(()),
         }
+    }
+
+    fn send_ready(&mut self, now: Instant) {
         while let Some(event) = self.waiting.next(now, self.ready(now)) {
             match event {
                 InputEvent::Motion { x, y } => self.pointer = Some((x, y)),
@@ -146,10 +156,6 @@ impl InputPath {
             if let Some(event) = self.mapped(event) {
                 self.hand_over(event);
             }
-        }
-        match &mut self.sink {
-            Sink::Ei(sink) => sink.flush(),
-            _ => Ok(()),
         }
     }
 

@@ -35,6 +35,24 @@ impl Ready {
             Need::Touch => self.touch,
         }
     }
+
+    fn add(&mut self, need: Need) {
+        match need {
+            Need::Absolute => self.absolute = true,
+            Need::Relative => self.relative = true,
+            Need::Keyboard => self.keyboard = true,
+            Need::Touch => self.touch = true,
+        }
+    }
+
+    fn without(self, other: Self) -> Self {
+        Self {
+            absolute: self.absolute && !other.absolute,
+            relative: self.relative && !other.relative,
+            keyboard: self.keyboard && !other.keyboard,
+            touch: self.touch && !other.touch,
+        }
+    }
 }
 
 /// The queue. Events leave in the order they came, whatever device they need: a click after a motion
@@ -42,7 +60,9 @@ impl Ready {
 #[derive(Debug, Default)]
 pub struct Waiting {
     queue: VecDeque<(Instant, InputEvent)>,
-    /// Events lost because the queue was full.
+    /// Devices that have not come in time: until they do, nobody waits behind them any more.
+    absent: Ready,
+    /// Events lost because the queue was full, or their device did not come.
     pub lost: u64,
 }
 
@@ -76,14 +96,17 @@ impl Waiting {
 
     /// The next event that can go now, if any; drops events whose device has not come in time.
     pub fn next(&mut self, now: Instant, ready: Ready) -> Option<InputEvent> {
+        self.absent = self.absent.without(ready);
         loop {
             let (since, event) = self.queue.front()?;
-            if ready.has(event.need()) {
+            let need = event.need();
+            if ready.has(need) {
                 return self.queue.pop_front().map(|(_, event)| event);
             }
-            if now.saturating_duration_since(*since) < PATIENCE {
+            if !self.absent.has(need) && now.saturating_duration_since(*since) < PATIENCE {
                 return None;
             }
+            self.absent.add(need);
             self.queue.pop_front();
             self.lost += 1;
         }
@@ -99,9 +122,15 @@ impl Waiting {
         self.queue.is_empty()
     }
 
+    /// Whether the next push costs the oldest event.
+    pub fn is_full(&self) -> bool {
+        self.queue.len() >= LIMIT
+    }
+
     /// Forgets everything: the guest it was meant for is gone.
     pub fn clear(&mut self) {
         self.queue.clear();
+        self.absent = Ready::default();
     }
 }
 
@@ -138,6 +167,14 @@ mod tests {
         assert_eq!(waiting.next(now + PATIENCE / 2, no_absolute), None);
         assert_eq!(waiting.next(now + PATIENCE, no_absolute), Some(key));
         assert_eq!(waiting.lost, 1);
+        // It is known now: what comes later does not wait, until the device is there after all.
+        waiting.push(now, InputEvent::Motion { x: 2.0, y: 2.0 });
+        waiting.push(now, key);
+        assert_eq!(waiting.next(now, no_absolute), Some(key));
+        waiting.push(now, InputEvent::Motion { x: 3.0, y: 3.0 });
+        assert_eq!(waiting.next(now, ALL), Some(InputEvent::Motion { x: 3.0, y: 3.0 }));
+        waiting.push(now, InputEvent::Motion { x: 4.0, y: 4.0 });
+        assert_eq!(waiting.next(now, no_absolute), None);
     }
 
     #[test]

@@ -170,6 +170,8 @@ async fn make_and_keep(
         }),
     ));
 
+    let last_calls = calls.clone();
+
     let gone = async {
         let bus = zbus::fdo::DBusProxy::new(connection).await.ok()?;
         let mut changes = bus.receive_name_owner_changed_with_args(&[(0, "org.gnome.Mutter.ScreenCast")]).await.ok()?;
@@ -194,7 +196,11 @@ async fn make_and_keep(
     ]);
     let why = match Abortable::new(ends, aborted).await {
         Ok((why, ..)) => why,
-        Err(_) => "ended by us".to_owned(),
+        Err(_) => {
+            // What was pressed is released by the last calls; they must not be lost with the session.
+            send_waiting(&last_calls, &remote, stream_path.as_str()).await;
+            "ended by us".to_owned()
+        }
     };
     // The other side may be gone already; leaving the bus ends the session too.
     let _ = remote.stop().await;
@@ -241,19 +247,31 @@ async fn has_method(connection: &Connection, path: &OwnedObjectPath, interface: 
 /// Sends queued calls in order until one fails.
 async fn send_calls(calls: &Calls, remote: &RemoteDesktopSessionProxy<'_>, stream: &str) -> zbus::Error {
     loop {
-        let result = match calls.next().await {
-            Call::MotionAbsolute(x, y) => remote.notify_pointer_motion_absolute(stream, x, y).await,
-            Call::MotionRelative(dx, dy) => remote.notify_pointer_motion_relative(dx, dy).await,
-            Call::Button(button, state) => remote.notify_pointer_button(button, state).await,
-            Call::AxisDiscrete(axis, steps) => remote.notify_pointer_axis_discrete(axis, steps).await,
-            Call::Axis(dx, dy, flags) => remote.notify_pointer_axis(dx, dy, flags).await,
-            Call::Key(keycode, state) => remote.notify_keyboard_keycode(keycode, state).await,
-            Call::TouchDown(slot, x, y) => remote.notify_touch_down(stream, slot, x, y).await,
-            Call::TouchMotion(slot, x, y) => remote.notify_touch_motion(stream, slot, x, y).await,
-            Call::TouchUp(slot) => remote.notify_touch_up(slot).await,
-        };
-        if let Err(error) = result {
+        if let Err(error) = send_call(calls.next().await, remote, stream).await {
             return error;
         }
+    }
+}
+
+/// Sends what is queued now.
+async fn send_waiting(calls: &Option<Calls>, remote: &RemoteDesktopSessionProxy<'_>, stream: &str) {
+    while let Some(call) = calls.as_ref().and_then(Calls::pop) {
+        if send_call(call, remote, stream).await.is_err() {
+            break;
+        }
+    }
+}
+
+async fn send_call(call: Call, remote: &RemoteDesktopSessionProxy<'_>, stream: &str) -> zbus::Result<()> {
+    match call {
+        Call::MotionAbsolute(x, y) => remote.notify_pointer_motion_absolute(stream, x, y).await,
+        Call::MotionRelative(dx, dy) => remote.notify_pointer_motion_relative(dx, dy).await,
+        Call::Button(button, state) => remote.notify_pointer_button(button, state).await,
+        Call::AxisDiscrete(axis, steps) => remote.notify_pointer_axis_discrete(axis, steps).await,
+        Call::Axis(dx, dy, flags) => remote.notify_pointer_axis(dx, dy, flags).await,
+        Call::Key(keycode, state) => remote.notify_keyboard_keycode(keycode, state).await,
+        Call::TouchDown(slot, x, y) => remote.notify_touch_down(stream, slot, x, y).await,
+        Call::TouchMotion(slot, x, y) => remote.notify_touch_motion(stream, slot, x, y).await,
+        Call::TouchUp(slot) => remote.notify_touch_up(slot).await,
     }
 }

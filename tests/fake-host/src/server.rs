@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, Write as _};
+use std::net::Shutdown;
 use std::os::fd::AsFd as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::{Arc, mpsc};
@@ -104,6 +105,11 @@ impl State {
                 && let Ok(peer) = data.downcast_arc::<Peer>()
             {
                 self.notes.note(|seen| seen.clients[peer.number].link = Link::Dropped);
+                // wayland-server closes a killed client's socket when that client speaks next, and a quiet one
+                // would never know.
+                if let Some(stream) = &peer.stream {
+                    let _ = stream.shutdown(Shutdown::Both);
+                }
             }
             handle.kill_client(id, DisconnectReason::ConnectionClosed);
         }
@@ -144,7 +150,7 @@ impl State {
                 self.limbo.push(stream);
             }
             _ => {
-                let peer = Arc::new(Peer { number, notes: self.notes.clone() });
+                let peer = Arc::new(Peer { number, notes: self.notes.clone(), stream: stream.try_clone().ok() });
                 if let Err(e) = self.dh.insert_client(stream, peer) {
                     end(Link::Killed(format!("not taken in: {e}")));
                 }
@@ -157,6 +163,8 @@ impl State {
 struct Peer {
     number: usize,
     notes: Arc<Notes>,
+    /// The connection, to end it at once.
+    stream: Option<UnixStream>,
 }
 
 impl ClientData for Peer {
