@@ -36,6 +36,10 @@ Environment:
                             the guest's PipeWire
   WOLF_BRIDGE_LOG           the same as --log
 
+Signals:
+  SIGINT, SIGTERM           end, with everything released
+  SIGUSR1                   log the counters: frames, copies, buffers lent, input
+
 Exit codes:
   0  ended as asked (the window was closed, or SIGINT/SIGTERM)
   1  an internal error

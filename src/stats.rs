@@ -1,4 +1,4 @@
-//! Counters of one run, printed at debug level while running and once at the end.
+//! Counters of one run, told at debug level while running, on SIGUSR1, and at the end.
 //! Only numbers: whoever does a thing counts it here.
 
 use std::fmt;

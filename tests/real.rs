@@ -178,3 +178,45 @@ fn gnome_43_in_sway() {
 fn gnome_43_in_weston() {
     a_guest_in_a_host(Suite::Bookworm, HostKind::Weston);
 }
+
+/// CPU time of all threads of a process, and its resident memory in KiB.
+fn cost(pid: u32) -> (Duration, u64) {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
+    let nanoseconds: u64 = tasks
+        .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok())
+        .filter_map(|text| text.split(' ').next()?.parse::<u64>().ok())
+        .sum();
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().split(' ').next()?.parse().ok());
+    (Duration::from_nanos(nanoseconds), resident.expect("VmRSS"))
+}
+
+/// The figures of the frame path with software rendering: an animated window in GNOME 48, 1280x720, in sway.
+/// `cargo test --release --test real -- --ignored --nocapture figures`
+#[test]
+#[ignore = "a measurement, not a check: machines are noisy"]
+fn figures() {
+    if lab::skip() {
+        return;
+    }
+    let host = Sway::start(1280, 720);
+    let gnome = Gnome::start_with(Suite::Trixie, &[("WB_ANIMATIONS", "0")]);
+    let bridge = Bridge::start(&host.socket(), &gnome.env(), &["--log", "info"]);
+    wait_for("a picture in the host", SOON, || (!host.screenshot().is_uniform()).then_some(()));
+    let canvas = Canvas::open(&gnome.wayland_socket(), 7);
+    bridge.expect(canvas.wait_for_size(1280, 720, SOON));
+    canvas.animate(true);
+    let start = canvas.seen().shown + 120;
+    let before = bridge.expect(canvas.wait(SOON, |seen| (seen.shown >= start).then_some(seen.shown)));
+    let (committed, copied, (cpu, _)) = (bridge.counter("committed"), bridge.counter("copied_bytes"), cost(bridge.pid()));
+    let began = std::time::Instant::now();
+    let after = bridge.expect(canvas.wait(SOON, |seen| (seen.shown >= before + 600).then_some(seen.shown)));
+    let seconds = began.elapsed().as_secs_f64();
+    let (committed_after, (cpu_after, resident)) = (bridge.counter("committed"), cost(bridge.pid()));
+    let frames = (committed_after - committed) as f64;
+    let produced = (after - before) as f64;
+    println!("guest frames {produced} in {seconds:.1} s ({:.1}/s); committed {frames} ({:.1} %)", produced / seconds, 100.0 * frames / produced);
+    println!("bridge CPU per frame {:.3} ms; resident {:.1} MiB", (cpu_after - cpu).as_secs_f64() * 1000.0 / frames, resident as f64 / 1024.0);
+    println!("copied bytes {copied}; first frame to first commit {} us", bridge.counter("first_frame_to_commit_us"));
+    println!("{}", bridge.end().last_line());
+}

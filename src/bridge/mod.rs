@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use calloop::futures::Scheduler;
@@ -32,6 +32,9 @@ use crate::video::stream::VideoEvent;
 mod frames;
 mod session;
 
+/// So often the counters are told at debug level, while something happens.
+const TELL: Duration = Duration::from_secs(10);
+
 /// How the run ends.
 type End = Result<(), Error>;
 
@@ -44,6 +47,8 @@ pub struct Bridge {
     frames: Frames,
     input: InputPath,
     stats: Stats,
+    /// When the counters were last told at debug level.
+    told: Instant,
     scheduler: Scheduler<()>,
     session_events: Rc<RefCell<VecDeque<SessionEvent>>>,
     /// What the EIS connection died of, noted by its source.
@@ -63,13 +68,17 @@ impl Bridge {
     /// Why it ended other than as asked; see [`Error::exit_code`].
     pub fn run(options: Options) -> Result<(), Error> {
         // Before any thread exists, so that every thread has them blocked.
-        let signals = Signals::new(&[Signal::SIGINT, Signal::SIGTERM]).context("signals cannot be handled")?;
+        let signals = Signals::new(&[Signal::SIGINT, Signal::SIGTERM, Signal::SIGUSR1]).context("signals cannot be handled")?;
         let (host, queue) = Host::connect(&options)?;
         let mut event_loop = EventLoop::<Bridge>::try_new().context("no event loop")?;
         let handle = event_loop.handle();
         let source = WaylandSource::new(host.connection(), queue);
         let host_source = insert(&handle, source, |(), queue, bridge| queue.dispatch_pending(&mut bridge.host))?;
         insert(&handle, signals, |event, _, bridge| {
+            if event.signal() == Signal::SIGUSR1 {
+                info!("counters: {}", bridge.stats);
+                return;
+            }
             info!("{:?}: ending", event.signal());
             bridge.end.get_or_insert(Ok(()));
         })?;
@@ -85,6 +94,7 @@ impl Bridge {
             frames: Frames::default(),
             input: InputPath::default(),
             stats: Stats::default(),
+            told: now,
             scheduler,
             session_events: Rc::default(),
             input_lost: None,
@@ -152,6 +162,11 @@ impl Bridge {
         self.stats.input_sent = self.input.sent;
         self.flush_host();
         self.arm_timer(now);
+        // With whatever woke us: telling is no reason to wake up.
+        if now >= self.told + TELL {
+            self.told = now;
+            debug!("counters: {}", self.stats);
+        }
     }
 
     fn next_event(&mut self) -> Option<Event> {
@@ -240,7 +255,7 @@ impl Bridge {
         }
         self.end_session();
         // The guest's side of the session is told to stop; a moment is enough.
-        let _ = event_loop.dispatch(Some(std::time::Duration::ZERO), self);
+        let _ = event_loop.dispatch(Some(Duration::ZERO), self);
         info!("counters: {}", self.stats);
     }
 }

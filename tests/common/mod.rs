@@ -42,10 +42,15 @@ impl Ended {
 
     /// One of the counters it gives at its end.
     pub fn counter(&self, name: &str) -> i64 {
-        let line = self.log.lines().rfind(|line| line.contains("counters: ")).unwrap_or_else(|| panic!("{}", self.log));
-        let value = line.split_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
-        value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no counter {name} in {line}"))
+        counter(&self.log, name)
     }
+}
+
+/// A counter as it was told last in this log.
+fn counter(log: &str, name: &str) -> i64 {
+    let line = log.lines().rfind(|line| line.contains("counters: ")).unwrap_or_else(|| panic!("no counters in {log}"));
+    let value = line.split_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+    value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no counter {name} in {line}"))
 }
 
 /// A running bridge; killed when dropped.
@@ -115,6 +120,16 @@ impl Bridge {
     /// Fails with its log added to what is wrong.
     pub fn expect<T, E: Debug>(&self, result: Result<T, E>) -> T {
         result.unwrap_or_else(|error| panic!("{error:?}\nthe bridge's log:\n{}", self.log()))
+    }
+
+    /// One of its counters, now.
+    pub fn counter(&self, name: &str) -> i64 {
+        let told = |log: &str| log.matches("counters: ").count();
+        let before = told(&self.log());
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::USR1).expect("it runs");
+        let log = wait_for("the counters", SOON, || Some(self.log()).filter(|log| told(log) > before));
+        counter(&log, name)
     }
 
     /// Descriptors it has open.
