@@ -42,9 +42,7 @@ impl Bus {
         BufReader::new(read).read_line(&mut address)?;
         if address.trim().is_empty() {
             let status = daemon.ended().unwrap_or_else(|| "no address".into());
-            return Err(io::Error::other(format!(
-                "dbus-daemon did not start: {status}"
-            )));
+            return Err(io::Error::other(format!("dbus-daemon did not start: {status}")));
         }
         Ok(Self { daemon, socket })
     }

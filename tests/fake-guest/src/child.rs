@@ -38,10 +38,7 @@ impl Daemon {
             Mutex::new(orders)
         });
         let (answer, result) = mpsc::channel();
-        let sent = orders
-            .lock()
-            .unwrap_or_else(|e| e.into_inner())
-            .send((command, answer));
+        let sent = orders.lock().unwrap_or_else(|e| e.into_inner()).send((command, answer));
         sent.map_err(|_| io::Error::other("the spawning thread is gone"))?;
         let child = result.recv().map_err(io::Error::other)??;
         Ok(Self { child })
@@ -49,11 +46,7 @@ impl Daemon {
 
     /// The exit status in words, if it has already ended by itself.
     pub(crate) fn ended(&mut self) -> Option<String> {
-        self.child
-            .try_wait()
-            .ok()
-            .flatten()
-            .map(|status| status.to_string())
+        self.child.try_wait().ok().flatten().map(|status| status.to_string())
     }
 
     /// Its process id.
@@ -71,8 +64,7 @@ impl Drop for Daemon {
 
 fn die_with_parent(command: &mut Command) {
     let ask = || {
-        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
-            .map_err(io::Error::from)
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).map_err(io::Error::from)
     };
     // SAFETY: the closure runs between fork and exec and makes one system call: no allocation, no lock.
     unsafe {

@@ -59,17 +59,8 @@ impl PipeWireDaemon {
     ///
     /// # Errors
     /// As for [`start`](Self::start).
-    pub fn start_on_bus(
-        dir: &Path,
-        linker: Linker,
-        session_bus: Option<String>,
-    ) -> io::Result<Self> {
-        let mut this = Self {
-            dir: dir.into(),
-            linker,
-            session_bus,
-            running: None,
-        };
+    pub fn start_on_bus(dir: &Path, linker: Linker, session_bus: Option<String>) -> io::Result<Self> {
+        let mut this = Self { dir: dir.into(), linker, session_bus, running: None };
         this.restart()?;
         Ok(this)
     }
@@ -96,8 +87,7 @@ impl PipeWireDaemon {
         command.arg("-c").arg(&config);
         self.environment(&mut command, "pipewire")?;
         let mut daemon = Daemon::spawn(command)?;
-        answers(&socket, &mut daemon)
-            .map_err(|error| io::Error::other(format!("{error}\n{}", self.log())))?;
+        answers(&socket, &mut daemon).map_err(|error| io::Error::other(format!("{error}\n{}", self.log())))?;
 
         let wireplumber = match self.linker {
             Linker::WirePlumber => Some(self.wireplumber()?),
@@ -107,11 +97,7 @@ impl PipeWireDaemon {
             Linker::Auto => Some(AutoLinker::start(&socket)?),
             _ => None,
         };
-        self.running = Some(Running {
-            _wireplumber: wireplumber,
-            _auto: auto,
-            daemon,
-        });
+        self.running = Some(Running { _wireplumber: wireplumber, _auto: auto, daemon });
         Ok(())
     }
 
@@ -146,9 +132,7 @@ impl PipeWireDaemon {
             .stdin(Stdio::null());
         // The bus outside must not be reached by accident; none at all is better.
         let bus = self.session_bus.as_deref().unwrap_or("disabled:");
-        command
-            .env("DBUS_SESSION_BUS_ADDRESS", bus)
-            .env("DBUS_SYSTEM_BUS_ADDRESS", "disabled:");
+        command.env("DBUS_SESSION_BUS_ADDRESS", bus).env("DBUS_SYSTEM_BUS_ADDRESS", "disabled:");
         let log = File::create(self.dir.join(format!("{name}.log")))?;
         command.stdout(log.try_clone()?).stderr(log);
         Ok(())
@@ -179,9 +163,7 @@ fn answers(socket: &Path, daemon: &mut Daemon) -> io::Result<()> {
             return Ok(());
         }
         if let Some(status) = daemon.ended() {
-            return Err(io::Error::other(format!(
-                "pipewire did not start: {status}"
-            )));
+            return Err(io::Error::other(format!("pipewire did not start: {status}")));
         }
         if Instant::now() > deadline {
             return Err(io::Error::other("pipewire does not answer"));

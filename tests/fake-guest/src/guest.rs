@@ -45,17 +45,10 @@ impl FakeGuest {
         let dir = tempfile::Builder::new().prefix("guest-").tempdir()?;
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700))?;
         let bus = Bus::start(dir.path())?;
-        let pipewire =
-            PipeWireDaemon::start_on_bus(dir.path(), options.linker, Some(bus.address()))?;
+        let pipewire = PipeWireDaemon::start_on_bus(dir.path(), options.linker, Some(bus.address()))?;
         let eis = Arc::new(FakeEis::start(options.eis)?);
         let mutter = FakeMutter::start(&bus, &pipewire.socket(), eis.clone(), options.mutter)?;
-        Ok(Self {
-            mutter,
-            eis,
-            pipewire,
-            bus,
-            dir,
-        })
+        Ok(Self { mutter, eis, pipewire, bus, dir })
     }
 
     /// The private directory.

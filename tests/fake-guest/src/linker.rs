@@ -42,20 +42,13 @@ impl AutoLinker {
         let connection = UnixStream::connect(socket)?;
         let (quit, inbox) = pw::channel::channel();
         let (ready, is_ready) = mpsc::channel();
-        let thread = thread::Builder::new()
-            .name("fake-guest-link".into())
-            .spawn(move || {
-                if let Err(error) = run(connection, inbox, &ready) {
-                    let _ = ready.send(Err(io::Error::other(error)));
-                }
-            })?;
-        is_ready
-            .recv_timeout(Duration::from_secs(10))
-            .map_err(io::Error::other)??;
-        Ok(Self {
-            quit,
-            thread: Some(thread),
-        })
+        let thread = thread::Builder::new().name("fake-guest-link".into()).spawn(move || {
+            if let Err(error) = run(connection, inbox, &ready) {
+                let _ = ready.send(Err(io::Error::other(error)));
+            }
+        })?;
+        is_ready.recv_timeout(Duration::from_secs(10)).map_err(io::Error::other)??;
+        Ok(Self { quit, thread: Some(thread) })
     }
 }
 
@@ -95,10 +88,7 @@ fn run(
                 ObjectType::Port => graph.borrow_mut().add_port(global),
                 ObjectType::Client => {
                     let bound = registry.bind::<Client, _>(global);
-                    graph
-                        .borrow_mut()
-                        .clients
-                        .extend(bound.ok().map(|c| (global.id, c)));
+                    graph.borrow_mut().clients.extend(bound.ok().map(|c| (global.id, c)));
                 }
                 _ => return,
             }
@@ -120,12 +110,7 @@ fn run(
 }
 
 /// The registry tells little of a node; what it wants is in its info, which only a bound proxy gets.
-fn watch_node(
-    graph: &Rc<RefCell<Graph>>,
-    core: &CoreRc,
-    registry: &RegistryRc,
-    global: &GlobalObject<&DictRef>,
-) {
+fn watch_node(graph: &Rc<RefCell<Graph>>, core: &CoreRc, registry: &RegistryRc, global: &GlobalObject<&DictRef>) {
     let Ok(proxy) = registry.bind::<pw::node::Node, _>(global) else {
         return;
     };
@@ -198,16 +183,14 @@ struct Node {
 impl Node {
     fn learn(&mut self, props: &DictRef) {
         let get = |key: &str| props.get(key).map(str::to_owned);
-        let consumer = props.get("media.class") == Some("Stream/Input/Video")
-            && props.get("node.autoconnect") == Some("true");
+        let consumer =
+            props.get("media.class") == Some("Stream/Input/Video") && props.get("node.autoconnect") == Some("true");
         let named = |key: &str| get(key).filter(|target| consumer && target != "-1");
         self.serial = get("object.serial");
         self.name = get("node.name");
         self.client = get("client.id").and_then(|id| id.parse().ok());
         self.dont_reconnect = props.get("node.dont-reconnect") == Some("true");
-        self.wants = named("target.object")
-            .map(Wanted::Object)
-            .or_else(|| named("node.target").map(Wanted::Node));
+        self.wants = named("target.object").map(Wanted::Object).or_else(|| named("node.target").map(Wanted::Node));
     }
 }
 
@@ -236,11 +219,7 @@ impl Graph {
                 self.send_error(orphan, -2, "target not found");
             }
         }
-        (
-            self.nodes.remove(&id),
-            self.links.remove(&id),
-            self.clients.remove(&id),
-        )
+        (self.nodes.remove(&id), self.links.remove(&id), self.clients.remove(&id))
     }
 
     /// Puts the consumer's stream into the error state, as a session manager does.
@@ -253,19 +232,11 @@ impl Graph {
 
     /// The next pair to link: (consumer, its port, target, its port).
     fn unlinked(&self) -> Option<(u32, u32, u32, u32)> {
-        let waiting = self
-            .nodes
-            .iter()
-            .filter(|(id, _)| !self.links.contains_key(id));
+        let waiting = self.nodes.iter().filter(|(id, _)| !self.links.contains_key(id));
         waiting
             .filter_map(|(id, node)| {
                 let target = self.target(node.wants.as_ref()?)?;
-                Some((
-                    *id,
-                    self.port(*id, false)?,
-                    target,
-                    self.port(target, true)?,
-                ))
+                Some((*id, self.port(*id, false)?, target, self.port(target, true)?))
             })
             .next()
     }
@@ -278,18 +249,13 @@ impl Graph {
         };
         let exact = self.nodes.iter().find(|(id, node)| same(**id, node));
         let named = |node: &Node| node.name.as_ref() == Some(wanted_name);
-        exact
-            .or_else(|| self.nodes.iter().find(|(_, node)| named(node)))
-            .map(|(id, _)| *id)
+        exact.or_else(|| self.nodes.iter().find(|(_, node)| named(node))).map(|(id, _)| *id)
     }
 
     fn port(&self, node: u32, output: bool) -> Option<u32> {
         let found = |port: &&Port| port.node == node && port.output == output;
         let ports = self.ports.iter();
-        ports
-            .filter(|(_, port)| found(port))
-            .map(|(id, _)| *id)
-            .min()
+        ports.filter(|(_, port)| found(port)).map(|(id, _)| *id).min()
     }
 }
 
@@ -316,10 +282,6 @@ fn link(graph: &Rc<RefCell<Graph>>, core: &CoreRc) {
             }
         })
         .register();
-    let linked = Linked {
-        target,
-        _listener: listener,
-        _proxy: proxy,
-    };
+    let linked = Linked { target, _listener: listener, _proxy: proxy };
     graph.borrow_mut().links.insert(consumer, linked);
 }

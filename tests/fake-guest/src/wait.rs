@@ -14,18 +14,14 @@ pub struct Watched<T> {
 
 impl<T> Clone for Watched<T> {
     fn clone(&self) -> Self {
-        Self {
-            inner: self.inner.clone(),
-        }
+        Self { inner: self.inner.clone() }
     }
 }
 
 impl<T> Watched<T> {
     /// Starts with `state`.
     pub fn new(state: T) -> Self {
-        Self {
-            inner: Arc::new((Mutex::new(state), Condvar::new())),
-        }
+        Self { inner: Arc::new((Mutex::new(state), Condvar::new())) }
     }
 
     fn lock(&self) -> MutexGuard<'_, T> {
@@ -51,11 +47,7 @@ impl<T: Debug> Watched<T> {
     ///
     /// # Errors
     /// After `timeout`: the state as it was then, for the test's failure message.
-    pub fn wait<R>(
-        &self,
-        mut look: impl FnMut(&T) -> Option<R>,
-        timeout: Duration,
-    ) -> Result<R, String> {
+    pub fn wait<R>(&self, mut look: impl FnMut(&T) -> Option<R>, timeout: Duration) -> Result<R, String> {
         let deadline = Instant::now() + timeout;
         let mut state = self.lock();
         loop {
@@ -66,12 +58,7 @@ impl<T: Debug> Watched<T> {
             if left.is_zero() {
                 return Err(format!("not within {timeout:?}; seen: {:#?}", *state));
             }
-            state = self
-                .inner
-                .1
-                .wait_timeout(state, left)
-                .unwrap_or_else(|e| e.into_inner())
-                .0;
+            state = self.inner.1.wait_timeout(state, left).unwrap_or_else(|e| e.into_inner()).0;
         }
     }
 }
@@ -92,9 +79,7 @@ mod tests {
 
     #[test]
     fn a_failed_wait_says_what_was_seen() {
-        let error = Watched::new("only this")
-            .wait(|_| None::<()>, Duration::ZERO)
-            .unwrap_err();
+        let error = Watched::new("only this").wait(|_| None::<()>, Duration::ZERO).unwrap_err();
         assert!(error.contains("only this"), "{error}");
     }
 }

@@ -4,8 +4,8 @@ mod common;
 
 use common::{Ask, Consumer, SOON};
 use fake_guest::{
-    Cursor, Fill, FormatEvent, Layout, Linker, Offer, PipeWireDaemon, Pixels, PlainMemory,
-    Producer, ProducerOptions, Pushed, Seal, SizePolicy, State, coded_pixel,
+    Cursor, Fill, FormatEvent, Layout, Linker, Offer, PipeWireDaemon, Pixels, PlainMemory, Producer, ProducerOptions,
+    Pushed, Seal, SizePolicy, State, coded_pixel,
 };
 use libspa::sys;
 
@@ -50,10 +50,7 @@ fn the_stream_follows_the_consumers_size_and_rate() {
     producer.streaming(SOON).unwrap();
     producer.frame(Fill::Coded(1));
     consumer.frames(1);
-    let ask = Ask {
-        max_framerate: 1000,
-        ..Ask::size(800, 600)
-    };
+    let ask = Ask { max_framerate: 1000, ..Ask::size(800, 600) };
     consumer.ask(ask);
     let format = producer.streaming_at((800, 600), SOON).unwrap();
     assert_eq!(format.max_framerate, (1000, 1));
@@ -65,10 +62,7 @@ fn the_stream_follows_the_consumers_size_and_rate() {
 #[test]
 fn a_fixed_size_is_not_the_consumers_to_choose() {
     let (_dir, daemon) = daemon();
-    let options = || ProducerOptions {
-        size: SizePolicy::Fixed(640, 360),
-        ..Default::default()
-    };
+    let options = || ProducerOptions { size: SizePolicy::Fixed(640, 360), ..Default::default() };
     let (producer, _consumer) = linked(&daemon, options(), Ask::size(640, 360));
     producer.streaming(SOON).unwrap();
     let (_producer, consumer) = linked(&daemon, options(), Ask::size(800, 600));
@@ -89,9 +83,7 @@ fn held_buffers_starve_the_producer_and_come_home_again() {
     assert_eq!((producer.state().out, producer.state().skipped), (4, 1));
     consumer.hold(false);
     consumer.release();
-    producer
-        .wait(|s| (s.free == 4).then_some(()), SOON)
-        .unwrap();
+    producer.wait(|s| (s.free == 4).then_some(()), SOON).unwrap();
     assert_eq!(producer.frame(Fill::Keep), Pushed::Sent(5));
 }
 
@@ -106,10 +98,7 @@ fn buffers_are_removed_while_the_consumer_holds_some() {
     for _ in 0..3 {
         assert_eq!(producer.remove_buffers(SOON), Ok(4));
     }
-    consumer
-        .seen
-        .wait(|s| (s.removed == 12 && s.added == 16).then_some(()), SOON)
-        .unwrap();
+    consumer.seen.wait(|s| (s.removed == 12 && s.added == 16).then_some(()), SOON).unwrap();
     consumer.release();
     producer.send(Fill::Keep, SOON).unwrap();
     consumer.frames(2);
@@ -118,15 +107,8 @@ fn buffers_are_removed_while_the_consumer_holds_some() {
 #[test]
 fn modifiers_are_fixated_in_a_second_step() {
     let (_dir, daemon) = daemon();
-    let options = ProducerOptions {
-        offers: Offer::gpu(&[7, 8, 9]),
-        prefer_modifier: Some(9),
-        ..Default::default()
-    };
-    let ask = Ask {
-        modifiers: vec![8, 9, 10],
-        ..Ask::size(640, 360)
-    };
+    let options = ProducerOptions { offers: Offer::gpu(&[7, 8, 9]), prefer_modifier: Some(9), ..Default::default() };
+    let ask = Ask { modifiers: vec![8, 9, 10], ..Ask::size(640, 360) };
     let (producer, consumer) = linked(&daemon, options, ask);
     let format = producer.streaming(SOON).unwrap();
     assert_eq!(format.modifier, Some(9));
@@ -152,10 +134,7 @@ fn modifiers_are_fixated_in_a_second_step() {
 #[test]
 fn nothing_in_common_is_an_error_of_the_consumers_stream() {
     let (_dir, daemon) = daemon();
-    let options = ProducerOptions {
-        offers: vec![Offer::plain(Pixels::Rgba)],
-        ..Default::default()
-    };
+    let options = ProducerOptions { offers: vec![Offer::plain(Pixels::Rgba)], ..Default::default() };
     let (_producer, consumer) = linked(&daemon, options, Ask::size(640, 360));
     let error = consumer.seen.wait(failed, SOON).unwrap();
     assert!(error.contains("no more input formats"), "{error}");
@@ -164,14 +143,8 @@ fn nothing_in_common_is_an_error_of_the_consumers_stream() {
 #[test]
 fn offers_change_live() {
     let (_dir, daemon) = daemon();
-    let options = ProducerOptions {
-        offers: Offer::gpu(&[7]),
-        ..Default::default()
-    };
-    let ask = Ask {
-        modifiers: vec![7, 8],
-        ..Ask::size(320, 200)
-    };
+    let options = ProducerOptions { offers: Offer::gpu(&[7]), ..Default::default() };
+    let ask = Ask { modifiers: vec![7, 8], ..Ask::size(320, 200) };
     let (producer, consumer) = linked(&daemon, options, ask);
     assert_eq!(producer.streaming(SOON).unwrap().modifier, Some(7));
     producer.offer(Offer::gpu(&[8]));
@@ -186,10 +159,7 @@ fn offers_change_live() {
 #[test]
 fn buffers_can_share_one_fd() {
     let (_dir, daemon) = daemon();
-    let options = ProducerOptions {
-        layout: Layout::SharedFd,
-        ..Default::default()
-    };
+    let options = ProducerOptions { layout: Layout::SharedFd, ..Default::default() };
     let (producer, consumer) = linked(&daemon, options, Ask::size(320, 200));
     producer.streaming(SOON).unwrap();
     consumer.hold(true);
@@ -206,10 +176,7 @@ fn buffers_can_share_one_fd() {
 #[test]
 fn buffers_can_be_the_daemons() {
     let (_dir, daemon) = daemon();
-    let options = ProducerOptions {
-        plain: PlainMemory::MemPtr,
-        ..Default::default()
-    };
+    let options = ProducerOptions { plain: PlainMemory::MemPtr, ..Default::default() };
     let (producer, consumer) = linked(&daemon, options, Ask::size(320, 200));
     producer.streaming(SOON).unwrap();
     assert_eq!(producer.frame(Fill::Coded(1)), Pushed::Sent(1));
@@ -219,16 +186,9 @@ fn buffers_can_be_the_daemons() {
 
 #[test]
 fn memory_can_be_sealed_against_writing() {
-    for (seal, writable) in [
-        (Seal::None, true),
-        (Seal::Write, false),
-        (Seal::ReadOnlyFd, false),
-    ] {
+    for (seal, writable) in [(Seal::None, true), (Seal::Write, false), (Seal::ReadOnlyFd, false)] {
         let (_dir, daemon) = daemon();
-        let options = ProducerOptions {
-            seal,
-            ..Default::default()
-        };
+        let options = ProducerOptions { seal, ..Default::default() };
         let (producer, consumer) = linked(&daemon, options, Ask::size(320, 200));
         producer.streaming(SOON).unwrap();
         producer.frame(Fill::Coded(9));
@@ -257,9 +217,7 @@ fn a_frame_can_be_as_wrong_as_a_test_wants() {
 
 fn words(bytes: &[u8], n: usize) -> Vec<u32> {
     let words = bytes.chunks_exact(4).take(n);
-    words
-        .map(|word| u32::from_ne_bytes(word.try_into().unwrap()))
-        .collect()
+    words.map(|word| u32::from_ne_bytes(word.try_into().unwrap())).collect()
 }
 
 #[test]
@@ -269,18 +227,11 @@ fn damage_and_cursor_travel_as_metas() {
     producer.streaming(SOON).unwrap();
     producer.frame_with(Fill::Keep, |frame| {
         frame.damage = vec![(1, 2, 3, 4), (5, 6, 7, 8)];
-        frame.cursor = Some(Cursor {
-            id: 1,
-            position: (10, 20),
-            hotspot: (3, 4),
-            bitmap: Some(((1, 1), vec![9, 8, 7, 6])),
-        });
+        frame.cursor =
+            Some(Cursor { id: 1, position: (10, 20), hotspot: (3, 4), bitmap: Some(((1, 1), vec![9, 8, 7, 6])) });
     });
     let frame = consumer.frames(1)[0].clone();
-    assert_eq!(
-        words(&frame.damage, 12),
-        [1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 0]
-    );
+    assert_eq!(words(&frame.damage, 12), [1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 0]);
     assert_eq!(words(&frame.cursor, 7), [1, 0, 10, 20, 3, 4, 28]);
     let rgba = sys::SPA_VIDEO_FORMAT_RGBA;
     assert_eq!(words(&frame.cursor[28..], 5), [rgba, 1, 1, 4, 20]);

@@ -6,8 +6,8 @@ use std::{collections::HashMap, os::unix::net::UnixStream, sync::Arc};
 
 use common::{Ask, Consumer, SOON};
 use fake_guest::{
-    DeviceKind, FakeEis, FakeGuest, Fill, GuestOptions, Input, Linker, Monitor, MutterOptions,
-    Notify, Pushed, State, TOUCH,
+    DeviceKind, FakeEis, FakeGuest, Fill, GuestOptions, Input, Linker, Monitor, MutterOptions, Notify, Pushed, State,
+    TOUCH,
 };
 use reis::{
     PendingRequestResult, ei,
@@ -32,14 +32,8 @@ struct Client {
 macro_rules! call {
     ($client:expr, $path:expr, $interface:expr, $member:expr, $body:expr $(,)?) => {{
         let path: &str = &$path;
-        let name = if path.contains("Remote") {
-            REMOTE
-        } else {
-            CAST
-        };
-        let reply = $client
-            .bus
-            .call_method(Some(name), path, Some($interface), $member, $body);
+        let name = if path.contains("Remote") { REMOTE } else { CAST };
+        let reply = $client.bus.call_method(Some(name), path, Some($interface), $member, $body);
         reply.and_then(|reply| reply.body().deserialize())
     }};
 }
@@ -47,13 +41,7 @@ macro_rules! call {
 /// Calls a method of the remote desktop session.
 macro_rules! remote_call {
     ($client:expr, $member:expr, $body:expr $(,)?) => {
-        call!(
-            $client,
-            $client.remote,
-            "org.gnome.Mutter.RemoteDesktop.Session",
-            $member,
-            $body
-        )
+        call!($client, $client.remote, "org.gnome.Mutter.RemoteDesktop.Session", $member, $body)
     };
 }
 
@@ -66,12 +54,7 @@ impl Client {
     fn prepare(guest: &FakeGuest) -> Self {
         let bus = guest.bus.connect().unwrap();
         let root = OwnedObjectPath::try_from("/org").unwrap();
-        let mut this = Self {
-            bus,
-            remote: root.clone(),
-            cast: root.clone(),
-            stream: root,
-        };
+        let mut this = Self { bus, remote: root.clone(), cast: root.clone(), stream: root };
         let remote_root = "/org/gnome/Mutter/RemoteDesktop";
         this.remote = call!(this, remote_root, REMOTE, "CreateSession", &()).unwrap();
         let id: OwnedValue = call!(
@@ -94,18 +77,12 @@ impl Client {
     }
 
     fn start(&self) -> u32 {
-        let rule = zbus::MatchRule::builder()
-            .member("PipeWireStreamAdded")
-            .unwrap()
-            .build();
+        let rule = zbus::MatchRule::builder().member("PipeWireStreamAdded").unwrap().build();
         let mut signals = MessageIterator::for_match_rule(rule, &self.bus, None).unwrap();
         let started: zbus::Result<()> = remote_call!(self, "Start", &());
         started.unwrap();
         let signal = signals.next().unwrap().unwrap();
-        assert_eq!(
-            signal.header().path().unwrap().as_str(),
-            self.stream.as_str()
-        );
+        assert_eq!(signal.header().path().unwrap().as_str(), self.stream.as_str());
         signal.body().deserialize().unwrap()
     }
 }
@@ -120,18 +97,10 @@ struct Ei {
 impl Ei {
     fn new(socket: UnixStream) -> Self {
         let context = ei::Context::new(socket).unwrap();
-        let shake = reis::handshake::ei_handshake_blocking(
-            &context,
-            "test",
-            ei::handshake::ContextType::Sender,
-        )
-        .unwrap();
+        let shake =
+            reis::handshake::ei_handshake_blocking(&context, "test", ei::handshake::ContextType::Sender).unwrap();
         let converter = EiEventConverter::new(&context, shake);
-        Self {
-            context,
-            converter,
-            devices: Vec::new(),
-        }
+        Self { context, converter, devices: Vec::new() }
     }
 
     /// Reads until `done`; starts emulating on resumed devices.
@@ -150,10 +119,7 @@ impl Ei {
             if done(self) {
                 return;
             }
-            let mut fds = [rustix::event::PollFd::new(
-                &self.context,
-                rustix::event::PollFlags::IN,
-            )];
+            let mut fds = [rustix::event::PollFd::new(&self.context, rustix::event::PollFlags::IN)];
             rustix::event::poll(&mut fds, None).unwrap();
             self.context.read().unwrap();
         }
@@ -224,10 +190,7 @@ fn a_session_from_creation_to_the_first_frame_and_the_users_stop() {
     pointer.motion_absolute(800.0, 20.0);
     device.device().frame(0, 2);
     let keyboard = ei.with(DeviceCapability::Keyboard);
-    keyboard
-        .interface::<ei::Keyboard>()
-        .unwrap()
-        .key(30, ei::keyboard::KeyState::Press);
+    keyboard.interface::<ei::Keyboard>().unwrap().key(30, ei::keyboard::KeyState::Press);
     keyboard.device().frame(0, 3);
     ei.context.flush().unwrap();
     let key = |s: &fake_guest::EisState| (!s.inputs(DeviceKind::Keyboard).is_empty()).then_some(());
@@ -235,10 +198,7 @@ fn a_session_from_creation_to_the_first_frame_and_the_users_stop() {
     let state = guest.eis.state();
     assert_eq!(
         state.inputs(DeviceKind::Absolute),
-        [
-            Input::MotionAbsolute(10.0, 20.0),
-            Input::MotionDropped(800.0, 20.0)
-        ]
+        [Input::MotionAbsolute(10.0, 20.0), Input::MotionDropped(800.0, 20.0)]
     );
     assert_eq!(state.held(), ["key 30 on Keyboard"]);
     assert_eq!(state.violations, Vec::<String>::new());
@@ -276,8 +236,7 @@ fn the_order_and_the_owner_of_a_session_are_enforced() {
     let early: zbus::Result<()> = remote_call!(client, "NotifyPointerButton", &(272i32, true));
     assert!(early.unwrap_err().to_string().contains("not started"));
     let monitor = ("DP-9", no_options());
-    let unknown: zbus::Result<OwnedObjectPath> =
-        call!(client, client.cast, cast_session, "RecordMonitor", &monitor);
+    let unknown: zbus::Result<OwnedObjectPath> = call!(client, client.cast, cast_session, "RecordMonitor", &monitor);
     assert!(unknown.unwrap_err().to_string().contains("Unknown monitor"));
 
     let mut stranger = Client::prepare(&guest);
@@ -287,16 +246,11 @@ fn the_order_and_the_owner_of_a_session_are_enforced() {
 
     client.start();
     let path = client.stream.as_str();
-    let motion = |body: &(&str, f64, f64)| -> zbus::Result<()> {
-        remote_call!(client, "NotifyPointerMotionAbsolute", body)
-    };
+    let motion =
+        |body: &(&str, f64, f64)| -> zbus::Result<()> { remote_call!(client, "NotifyPointerMotionAbsolute", body) };
     motion(&(path, 1.0, 2.0)).unwrap();
     assert!(motion(&("/nowhere", 1.0, 2.0)).is_err());
-    let as_path: zbus::Result<()> = remote_call!(
-        client,
-        "NotifyPointerMotionAbsolute",
-        &(&client.stream, 1.0, 2.0)
-    );
+    let as_path: zbus::Result<()> = remote_call!(client, "NotifyPointerMotionAbsolute", &(&client.stream, 1.0, 2.0));
     assert!(as_path.unwrap_err().to_string().contains("InvalidArgs"));
     let expected = Notify::MotionAbsolute(path.to_owned(), 1.0, 2.0);
     assert_eq!(guest.mutter.state().notified, [expected]);
@@ -314,25 +268,14 @@ fn an_old_mutter_has_no_eis_and_a_vanished_one_no_name() {
     let options = GuestOptions {
         mutter: MutterOptions {
             version: 43,
-            monitors: vec![Monitor {
-                connector: "Meta-0".into(),
-                position: (0, 0),
-                size: (1280, 720),
-            }],
+            monitors: vec![Monitor { connector: "Meta-0".into(), position: (0, 0), size: (1280, 720) }],
             ..Default::default()
         },
         ..Default::default()
     };
     let guest = FakeGuest::start(options).unwrap();
     let client = Client::prepare(&guest);
-    let xml: String = call!(
-        client,
-        client.remote,
-        "org.freedesktop.DBus.Introspectable",
-        "Introspect",
-        &(),
-    )
-    .unwrap();
+    let xml: String = call!(client, client.remote, "org.freedesktop.DBus.Introspectable", "Introspect", &(),).unwrap();
     assert!(xml.contains("NotifyTouchDown") && !xml.contains("ConnectToEIS"));
     let eis: zbus::Result<OwnedFd> = remote_call!(client, "ConnectToEIS", &no_options());
     assert!(eis.unwrap_err().to_string().contains("UnknownMethod"));
@@ -379,10 +322,7 @@ fn a_lost_pipewire_closes_the_session_and_a_new_one_serves_the_next() {
 
 #[test]
 fn wireplumber_links_too() {
-    let options = GuestOptions {
-        linker: Linker::WirePlumber,
-        ..Default::default()
-    };
+    let options = GuestOptions { linker: Linker::WirePlumber, ..Default::default() };
     let guest = FakeGuest::start(options).unwrap();
     let client = Client::prepare(&guest);
     let node = client.start();

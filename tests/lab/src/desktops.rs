@@ -36,9 +36,7 @@ impl Gnome {
     /// # Panics
     /// With its logs, when it does not start.
     pub fn start_with(suite: Suite, env: &[(&str, &str)]) -> Self {
-        Gnome {
-            session: Session::start(suite, "guest-gnome", &[], env),
-        }
+        Gnome { session: Session::start(suite, "guest-gnome", &[], env) }
     }
 
     /// What the bridge (or any client of the guest) has in its environment: the session bus and PipeWire's folder.
@@ -79,13 +77,7 @@ impl Gnome {
     ///
     /// # Errors
     /// What gdbus said.
-    pub fn call(
-        &self,
-        destination: &str,
-        path: &str,
-        method: &str,
-        args: &[&str],
-    ) -> Result<String, String> {
+    pub fn call(&self, destination: &str, path: &str, method: &str, args: &[&str]) -> Result<String, String> {
         let out = Command::new("gdbus")
             .args([
                 "call",
@@ -105,11 +97,7 @@ impl Gnome {
             .output()
             .map_err(|error| format!("gdbus: {error}"))?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-        if out.status.success() {
-            Ok(text(&out.stdout))
-        } else {
-            Err(text(&out.stderr))
-        }
+        if out.status.success() { Ok(text(&out.stdout)) } else { Err(text(&out.stderr)) }
     }
 
     /// Whether the shell still runs.
@@ -148,14 +136,7 @@ impl Sway {
     /// # Panics
     /// With its logs, when it does not start.
     pub fn start_with(width: u32, height: u32, env: &[(&str, &str)]) -> Self {
-        Sway {
-            session: Session::start(
-                Suite::Trixie,
-                "host-sway",
-                &[&format!("{width}x{height}")],
-                env,
-            ),
-        }
+        Sway { session: Session::start(Suite::Trixie, "host-sway", &[&format!("{width}x{height}")], env) }
     }
 
     /// The socket for its Wayland clients.
@@ -257,26 +238,13 @@ impl Weston {
     /// # Panics
     /// With its logs, when it does not start.
     pub fn start(width: u32, height: u32) -> Self {
-        let session = Session::start(
-            Suite::Trixie,
-            "host-weston",
-            &[&format!("{width}x{height}")],
-            &[],
-        );
-        let number = |index: usize| -> u32 {
-            session.ready[index]
-                .parse()
-                .expect("host-weston says where its output lies")
-        };
+        let session = Session::start(Suite::Trixie, "host-weston", &[&format!("{width}x{height}")], &[]);
+        let number =
+            |index: usize| -> u32 { session.ready[index].parse().expect("host-weston says where its output lies") };
         let origin = (number(2), number(3));
-        let outer = screencopy::capture(Path::new(&session.ready[1]))
-            .expect("a screenshot of the sway around weston");
+        let outer = screencopy::capture(Path::new(&session.ready[1])).expect("a screenshot of the sway around weston");
         let frame = (outer.width - width, outer.height - height);
-        Weston {
-            session,
-            origin,
-            frame,
-        }
+        Weston { session, origin, frame }
     }
 
     /// The socket for its Wayland clients.
@@ -289,12 +257,7 @@ impl Weston {
     /// # Panics
     /// When the sway around it refuses.
     pub fn resize(&self, width: u32, height: u32) {
-        resize(
-            self.session.dir(),
-            width + self.frame.0,
-            height + self.frame.1,
-            60,
-        );
+        resize(self.session.dir(), width + self.frame.0, height + self.frame.1, 60);
     }
 
     /// What its output shows, without the cursor.
@@ -304,12 +267,7 @@ impl Weston {
     pub fn screenshot(&self) -> Image {
         let outer = screencopy::capture(self.outer())
             .unwrap_or_else(|error| panic!("no screenshot of weston: {error}\n{}", self.log()));
-        outer.region(
-            self.origin.0,
-            self.origin.1,
-            outer.width - self.frame.0,
-            outer.height - self.frame.1,
-        )
+        outer.region(self.origin.0, self.origin.1, outer.width - self.frame.0, outer.height - self.frame.1)
     }
 
     /// A mouse and a keyboard in it.
@@ -317,8 +275,7 @@ impl Weston {
     /// # Panics
     /// When the sway around it refuses.
     pub fn hands(&self) -> Hands {
-        let hands = Hands::connect(self.outer())
-            .unwrap_or_else(|error| panic!("no hands in weston: {error}"));
+        let hands = Hands::connect(self.outer()).unwrap_or_else(|error| panic!("no hands in weston: {error}"));
         hands.with_origin(f64::from(self.origin.0), f64::from(self.origin.1))
     }
 
@@ -375,31 +332,17 @@ fn run_command(dir: &Path, command: &str) -> Result<(), String> {
 }
 
 fn resize(dir: &Path, width: u32, height: u32, hz: u32) {
-    run_command(
-        dir,
-        &format!("output HEADLESS-1 mode --custom {width}x{height}@{hz}Hz"),
-    )
-    .unwrap_or_else(|error| panic!("{error}"));
+    run_command(dir, &format!("output HEADLESS-1 mode --custom {width}x{height}@{hz}Hz"))
+        .unwrap_or_else(|error| panic!("{error}"));
     let mut wanted = String::new();
-    let _ = write!(
-        wanted,
-        "\"current_mode\":{{\"width\":{width},\"height\":{height},\"refresh\":{}",
-        hz * 1000
-    );
+    let _ = write!(wanted, "\"current_mode\":{{\"width\":{width},\"height\":{height},\"refresh\":{}", hz * 1000);
     let began = Instant::now();
     loop {
         let outputs = ipc(dir, GET_OUTPUTS, "").unwrap_or_else(|error| panic!("sway: {error}"));
-        if outputs
-            .split_whitespace()
-            .collect::<String>()
-            .contains(&wanted)
-        {
+        if outputs.split_whitespace().collect::<String>().contains(&wanted) {
             return;
         }
-        assert!(
-            began.elapsed() < RESIZE,
-            "sway's output did not become {width}x{height}@{hz}: {outputs}"
-        );
+        assert!(began.elapsed() < RESIZE, "sway's output did not become {width}x{height}@{hz}: {outputs}");
         thread::sleep(Duration::from_millis(10));
     }
 }

@@ -21,12 +21,10 @@ use wayland_client::{
     },
 };
 use wayland_protocols_misc::zwp_virtual_keyboard_v1::client::{
-    zwp_virtual_keyboard_manager_v1::ZwpVirtualKeyboardManagerV1,
-    zwp_virtual_keyboard_v1::ZwpVirtualKeyboardV1,
+    zwp_virtual_keyboard_manager_v1::ZwpVirtualKeyboardManagerV1, zwp_virtual_keyboard_v1::ZwpVirtualKeyboardV1,
 };
 use wayland_protocols_wlr::virtual_pointer::v1::client::{
-    zwlr_virtual_pointer_manager_v1::ZwlrVirtualPointerManagerV1,
-    zwlr_virtual_pointer_v1::ZwlrVirtualPointerV1,
+    zwlr_virtual_pointer_manager_v1::ZwlrVirtualPointerManagerV1, zwlr_virtual_pointer_v1::ZwlrVirtualPointerV1,
 };
 use xkbcommon::xkb;
 
@@ -54,9 +52,7 @@ pub struct Hands {
 
 impl std::fmt::Debug for Hands {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        f.debug_struct("Hands")
-            .field("origin", &self.origin)
-            .finish_non_exhaustive()
+        f.debug_struct("Hands").field("origin", &self.origin).finish_non_exhaustive()
     }
 }
 
@@ -72,8 +68,7 @@ impl Hands {
     /// # Errors
     /// When there is no host, or it is none that lets clients do this.
     pub fn connect(socket: &Path) -> Result<Self, Box<dyn Error>> {
-        let stream = UnixStream::connect(socket)
-            .map_err(|error| format!("{}: {error}", socket.display()))?;
+        let stream = UnixStream::connect(socket).map_err(|error| format!("{}: {error}", socket.display()))?;
         let connection = Connection::from_socket(stream)?;
         let (globals, mut queue) = registry_queue_init::<State>(&connection)?;
         let handle = queue.handle();
@@ -85,19 +80,10 @@ impl Hands {
         let keyboard = keyboards.create_virtual_keyboard(&seat, &handle, ());
 
         let context = xkb::Context::new(xkb::CONTEXT_NO_FLAGS);
-        let keymap = xkb::Keymap::new_from_names(
-            &context,
-            "evdev",
-            "pc105",
-            "us",
-            "",
-            None,
-            xkb::KEYMAP_COMPILE_NO_FLAGS,
-        )
-        .ok_or("xkbcommon has no US keymap here (is xkb-data installed?)")?;
-        let mut text = keymap
-            .get_as_string(xkb::KEYMAP_FORMAT_TEXT_V1)
-            .into_bytes();
+        let keymap =
+            xkb::Keymap::new_from_names(&context, "evdev", "pc105", "us", "", None, xkb::KEYMAP_COMPILE_NO_FLAGS)
+                .ok_or("xkbcommon has no US keymap here (is xkb-data installed?)")?;
+        let mut text = keymap.get_as_string(xkb::KEYMAP_FORMAT_TEXT_V1).into_bytes();
         text.push(0);
         let length = u32::try_from(text.len())?;
         text.resize(text.len().next_multiple_of(4), 0);
@@ -134,9 +120,7 @@ impl Hands {
     }
 
     fn done(&mut self) {
-        self.queue
-            .roundtrip(&mut self.state)
-            .expect("the host takes the input");
+        self.queue.roundtrip(&mut self.state).expect("the host takes the input");
     }
 
     /// Moves the pointer to a position in pixels of the output; fractions of 1/256 arrive.
@@ -147,17 +131,8 @@ impl Hands {
         // the output may have another size by now
         self.done();
         let scaled = |value: f64| (value.max(0.0) * FRACTIONS).round() as u32;
-        let (width, height) = (
-            scaled(f64::from(self.state.size.0)),
-            scaled(f64::from(self.state.size.1)),
-        );
-        self.pointer.motion_absolute(
-            self.now(),
-            scaled(x + self.origin.0),
-            scaled(y + self.origin.1),
-            width,
-            height,
-        );
+        let (width, height) = (scaled(f64::from(self.state.size.0)), scaled(f64::from(self.state.size.1)));
+        self.pointer.motion_absolute(self.now(), scaled(x + self.origin.0), scaled(y + self.origin.1), width, height);
         self.pointer.frame();
         self.done();
     }
@@ -171,15 +146,7 @@ impl Hands {
 
     /// Presses or releases a button: an evdev code, such as [`keys::BTN_LEFT`].
     pub fn button(&mut self, code: u32, pressed: bool) {
-        self.pointer.button(
-            self.now(),
-            code,
-            if pressed {
-                ButtonState::Pressed
-            } else {
-                ButtonState::Released
-            },
-        );
+        self.pointer.button(self.now(), code, if pressed { ButtonState::Pressed } else { ButtonState::Released });
         self.pointer.frame();
         self.done();
     }
@@ -203,8 +170,7 @@ impl Hands {
 
     fn wheel_axis(&mut self, axis: Axis, notches: i32) {
         self.pointer.axis_source(AxisSource::Wheel);
-        self.pointer
-            .axis_discrete(self.now(), axis, NOTCH * f64::from(notches), notches);
+        self.pointer.axis_discrete(self.now(), axis, NOTCH * f64::from(notches), notches);
         self.pointer.frame();
         self.done();
     }
@@ -234,11 +200,7 @@ impl Hands {
         };
         self.keyboard.key(self.now(), code, state.into());
         // X keycodes are evdev's plus 8
-        if self
-            .modifiers
-            .update_key(xkb::Keycode::new(code + 8), direction)
-            != 0
-        {
+        if self.modifiers.update_key(xkb::Keycode::new(code + 8), direction) != 0 {
             let modifiers = &self.modifiers;
             self.keyboard.modifiers(
                 modifiers.serialize_mods(xkb::STATE_MODS_DEPRESSED),
@@ -273,8 +235,7 @@ impl Hands {
     /// At a character that has no key.
     pub fn type_text(&mut self, text: &str) {
         for char in text.chars() {
-            let (code, shift) =
-                keys::of_char(char).unwrap_or_else(|| panic!("no key types {char:?}"));
+            let (code, shift) = keys::of_char(char).unwrap_or_else(|| panic!("no key types {char:?}"));
             if shift {
                 self.key(keys::KEY_LEFTSHIFT, true);
             }
@@ -289,21 +250,8 @@ impl Hands {
 }
 
 impl Dispatch<WlOutput, ()> for State {
-    fn event(
-        state: &mut Self,
-        _: &WlOutput,
-        event: wl_output::Event,
-        (): &(),
-        _: &Connection,
-        _: &QueueHandle<Self>,
-    ) {
-        if let wl_output::Event::Mode {
-            flags: WEnum::Value(flags),
-            width,
-            height,
-            ..
-        } = event
-        {
+    fn event(state: &mut Self, _: &WlOutput, event: wl_output::Event, (): &(), _: &Connection, _: &QueueHandle<Self>) {
+        if let wl_output::Event::Mode { flags: WEnum::Value(flags), width, height, .. } = event {
             if flags.contains(wl_output::Mode::Current) {
                 state.size = (width, height);
             }

@@ -41,25 +41,12 @@ pub enum Difference {
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
-            Difference::Size { found, expected } => write!(
-                f,
-                "{}x{} instead of {}x{} pixels",
-                found.0, found.1, expected.0, expected.1
-            ),
-            Difference::Pixels {
-                count,
-                within: (left, top, right, bottom),
-                first: (x, y, found, expected),
-                hint,
-            } => {
-                write!(
-                    f,
-                    "{count} pixels differ, in x {left}..={right}, y {top}..={bottom}; "
-                )?;
-                write!(
-                    f,
-                    "the first is ({x}, {y}): {found:06x} instead of {expected:06x}"
-                )?;
+            Difference::Size { found, expected } => {
+                write!(f, "{}x{} instead of {}x{} pixels", found.0, found.1, expected.0, expected.1)
+            }
+            Difference::Pixels { count, within: (left, top, right, bottom), first: (x, y, found, expected), hint } => {
+                write!(f, "{count} pixels differ, in x {left}..={right}, y {top}..={bottom}; ")?;
+                write!(f, "the first is ({x}, {y}): {found:06x} instead of {expected:06x}")?;
                 hint.iter().try_for_each(|hint| write!(f, "; {hint}"))
             }
         }
@@ -85,26 +72,15 @@ impl Image {
 
     /// The picture of a function of x and y.
     pub fn from_fn(width: u32, height: u32, mut pixel: impl FnMut(u32, u32) -> u32) -> Self {
-        let pixels = (0..height)
-            .flat_map(|y| (0..width).map(move |x| (x, y)))
-            .map(|(x, y)| pixel(x, y))
-            .collect();
-        Image {
-            width,
-            height,
-            pixels,
-        }
+        let pixels = (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).map(|(x, y)| pixel(x, y)).collect();
+        Image { width, height, pixels }
     }
 
     /// The picture that a [`Canvas`](crate::Canvas) of that size draws.
     pub fn pattern(width: u32, height: u32, seed: u32) -> Self {
         let mut pixels = vec![0; (width * height) as usize];
         pattern::draw(&mut pixels, width, seed);
-        Image {
-            width,
-            height,
-            pixels,
-        }
+        Image { width, height, pixels }
     }
 
     /// One pixel.
@@ -112,10 +88,7 @@ impl Image {
     /// # Panics
     /// Outside the picture.
     pub fn pixel(&self, x: u32, y: u32) -> u32 {
-        assert!(
-            x < self.width && y < self.height,
-            "({x}, {y}) is outside {self:?}"
-        );
+        assert!(x < self.width && y < self.height, "({x}, {y}) is outside {self:?}");
         self.pixels[(y * self.width + x) as usize]
     }
 
@@ -129,9 +102,7 @@ impl Image {
 
     /// Whether every pixel is the same: a blank picture.
     pub fn is_uniform(&self) -> bool {
-        self.pixels
-            .iter()
-            .all(|pixel| Some(pixel) == self.pixels.first())
+        self.pixels.iter().all(|pixel| Some(pixel) == self.pixels.first())
     }
 
     /// Holds it against another picture, pixel by pixel.
@@ -139,13 +110,9 @@ impl Image {
     /// # Errors
     /// What differs.
     pub fn check(&self, expected: &Image) -> Result<(), Difference> {
-        let (found_size, expected_size) =
-            ((self.width, self.height), (expected.width, expected.height));
+        let (found_size, expected_size) = ((self.width, self.height), (expected.width, expected.height));
         if found_size != expected_size {
-            return Err(Difference::Size {
-                found: found_size,
-                expected: expected_size,
-            });
+            return Err(Difference::Size { found: found_size, expected: expected_size });
         }
         let mut count = 0;
         let mut within = (u32::MAX, u32::MAX, 0, 0);
@@ -155,24 +122,12 @@ impl Image {
                 let (found, wanted) = (self.pixel(x, y), expected.pixel(x, y));
                 if found != wanted {
                     count += 1;
-                    within = (
-                        within.0.min(x),
-                        within.1.min(y),
-                        within.2.max(x),
-                        within.3.max(y),
-                    );
+                    within = (within.0.min(x), within.1.min(y), within.2.max(x), within.3.max(y));
                     first.get_or_insert((x, y, found, wanted));
                 }
             }
         }
-        first.map_or(Ok(()), |first| {
-            Err(Difference::Pixels {
-                count,
-                within,
-                first,
-                hint: None,
-            })
-        })
+        first.map_or(Ok(()), |first| Err(Difference::Pixels { count, within, first, hint: None }))
     }
 
     /// Holds it against the picture of a canvas that fills it.
@@ -181,12 +136,7 @@ impl Image {
     /// What differs, and where the wrong pixel comes from.
     pub fn check_pattern(&self, seed: u32) -> Result<(), Difference> {
         let mut result = self.check(&Image::pattern(self.width, self.height, seed));
-        if let Err(Difference::Pixels {
-            first: (x, y, found, _),
-            hint,
-            ..
-        }) = &mut result
-        {
+        if let Err(Difference::Pixels { first: (x, y, found, _), hint, .. }) = &mut result {
             *hint = Some(guess(*x, *y, *found, seed));
         }
         result
@@ -206,15 +156,11 @@ impl Image {
     /// # Errors
     /// As the file system says.
     pub fn save(&self, path: impl AsRef<Path>) -> std::io::Result<()> {
-        let mut encoder =
-            png::Encoder::new(BufWriter::new(File::create(path)?), self.width, self.height);
+        let mut encoder = png::Encoder::new(BufWriter::new(File::create(path)?), self.width, self.height);
         encoder.set_color(png::ColorType::Rgb);
         encoder.set_depth(png::BitDepth::Eight);
-        let bytes: Vec<u8> = self
-            .pixels
-            .iter()
-            .flat_map(|pixel| [(pixel >> 16) as u8, (pixel >> 8) as u8, *pixel as u8])
-            .collect();
+        let bytes: Vec<u8> =
+            self.pixels.iter().flat_map(|pixel| [(pixel >> 16) as u8, (pixel >> 8) as u8, *pixel as u8]).collect();
         encoder.write_header()?.write_image_data(&bytes)?;
         Ok(())
     }
@@ -240,26 +186,15 @@ mod tests {
     #[test]
     fn a_shift_is_told() {
         let shifted = Image::from_fn(20, 10, |x, y| pattern::pattern(x + 3, y, 5));
-        let told = shifted
-            .check_pattern(5)
-            .expect_err("it is shifted")
-            .to_string();
-        assert!(
-            told.contains("200 pixels differ") && told.contains("belongs to (3, 0)"),
-            "{told}"
-        );
+        let told = shifted.check_pattern(5).expect_err("it is shifted").to_string();
+        assert!(told.contains("200 pixels differ") && told.contains("belongs to (3, 0)"), "{told}");
     }
 
     #[test]
     fn a_torn_picture_is_told() {
-        let torn = Image::from_fn(20, 10, |x, y| {
-            pattern::pattern(x, y, if y < 5 { 7 } else { 6 })
-        });
+        let torn = Image::from_fn(20, 10, |x, y| pattern::pattern(x, y, if y < 5 { 7 } else { 6 }));
         let told = torn.seed().expect_err("it is torn").to_string();
-        assert!(
-            told.contains("y 5..=9") && told.contains("belongs to picture 6, not 7"),
-            "{told}"
-        );
+        assert!(told.contains("y 5..=9") && told.contains("belongs to picture 6, not 7"), "{told}");
     }
 
     #[test]

@@ -51,14 +51,8 @@ pub fn of_char(char: char) -> Option<(u32, bool)> {
         _ => {}
     }
     ROWS.iter().find_map(|(first, plain, shifted)| {
-        let at = |row: &str| {
-            row.find(char)
-                .and_then(|index| u32::try_from(index).ok())
-                .map(|index| first + index)
-        };
-        at(plain)
-            .map(|code| (code, false))
-            .or_else(|| at(shifted).map(|code| (code, true)))
+        let at = |row: &str| row.find(char).and_then(|index| u32::try_from(index).ok()).map(|index| first + index);
+        at(plain).map(|code| (code, false)).or_else(|| at(shifted).map(|code| (code, true)))
     })
 }
 
@@ -77,9 +71,7 @@ fn named(name: &str) -> Result<u32, String> {
             return Ok(code);
         }
     }
-    let function = name
-        .strip_prefix('f')
-        .and_then(|number| number.parse::<u32>().ok());
+    let function = name.strip_prefix('f').and_then(|number| number.parse::<u32>().ok());
     match function {
         Some(number @ 1..=10) => return Ok(58 + number),
         Some(number @ 11..=12) => return Ok(76 + number),

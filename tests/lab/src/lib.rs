@@ -55,11 +55,7 @@ fn look() -> Result<(), String> {
         sudo.args(["-n", "unshare"]);
         sudo
     };
-    let done = namespaces
-        .args([
-            "--mount", "--pid", "--fork", "mount", "-t", "tmpfs", "t", "/mnt",
-        ])
-        .output();
+    let done = namespaces.args(["--mount", "--pid", "--fork", "mount", "-t", "tmpfs", "t", "/mnt"]).output();
     match done {
         Err(error) => return Err(format!("no real desktops here: {error}")),
         Ok(out) if !out.status.success() => {
@@ -67,9 +63,7 @@ fn look() -> Result<(), String> {
         }
         Ok(_) => {}
     }
-    [Suite::Bookworm, Suite::Trixie]
-        .into_iter()
-        .try_for_each(|suite| suite.built().map(drop))
+    [Suite::Bookworm, Suite::Trixie].into_iter().try_for_each(|suite| suite.built().map(drop))
 }
 
 /// True when the test is to end here since no real desktop can run; says so in a line starting with `SKIP: `.
@@ -80,10 +74,7 @@ pub fn skip() -> bool {
     let Err(reason) = available() else {
         return false;
     };
-    assert!(
-        std::env::var_os("CI").is_none_or(|v| v.is_empty()),
-        "{reason}"
-    );
+    assert!(std::env::var_os("CI").is_none_or(|v| v.is_empty()), "{reason}");
     println!("SKIP: {reason}");
     true
 }

@@ -30,14 +30,7 @@ impl Memory {
         ftruncate(&fd, pixels as u64 * 4)?;
         // SAFETY: a new mapping at an address of the kernel's choice; nothing else refers to it.
         let start = unsafe {
-            mmap(
-                std::ptr::null_mut(),
-                pixels * 4,
-                ProtFlags::READ | ProtFlags::WRITE,
-                MapFlags::SHARED,
-                &fd,
-                0,
-            )?
+            mmap(std::ptr::null_mut(), pixels * 4, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, &fd, 0)?
         };
         let start = NonNull::new(start.cast()).ok_or(io::Errno::NOMEM)?;
         Ok(Memory { fd, start, pixels })

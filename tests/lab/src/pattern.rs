@@ -13,10 +13,7 @@ pub fn pattern(x: u32, y: u32, seed: u32) -> u32 {
 /// Where a pixel of picture `seed` was drawn.
 pub fn locate(pixel: u32, seed: u32) -> (u32, u32) {
     let code = pixel & MASK ^ mask(seed);
-    (
-        code >> 16 | (code & 0xF0) << 4,
-        code >> 8 & 0xFF | (code & 0xF) << 8,
-    )
+    (code >> 16 | (code & 0xF0) << 4, code >> 8 & 0xFF | (code & 0xF) << 8)
 }
 
 /// Which picture a pixel that is known to lie at (`x`, `y`) belongs to.
@@ -63,12 +60,7 @@ mod tests {
 
     #[test]
     fn a_pixel_says_where_it_is_and_of_which_picture() {
-        for (x, y, seed) in [
-            (0, 0, 0),
-            (4095, 4095, 7),
-            (1279, 719, 0xFF_FFFE),
-            (300, 5, 123_456),
-        ] {
+        for (x, y, seed) in [(0, 0, 0), (4095, 4095, 7), (1279, 719, 0xFF_FFFE), (300, 5, 123_456)] {
             let pixel = pattern(x, y, seed);
             assert_eq!(locate(pixel, seed), (x, y));
             assert_eq!(seed_at(pixel, x, y), seed);

@@ -39,8 +39,7 @@ struct Capture {
 }
 
 pub(crate) fn capture(socket: &Path) -> Result<Image, Box<dyn Error>> {
-    let stream =
-        UnixStream::connect(socket).map_err(|error| format!("{}: {error}", socket.display()))?;
+    let stream = UnixStream::connect(socket).map_err(|error| format!("{}: {error}", socket.display()))?;
     let connection = Connection::from_socket(stream)?;
     let (globals, mut queue) = registry_queue_init::<Capture>(&connection)?;
     let handle = queue.handle();
@@ -62,15 +61,8 @@ pub(crate) fn capture(socket: &Path) -> Result<Image, Box<dyn Error>> {
     let bytes = i32::try_from(layout.stride * layout.height)?;
     let pool = shm.create_pool(memory.fd(), bytes, &handle, ());
     let (width, height) = (i32::try_from(layout.width)?, i32::try_from(layout.height)?);
-    let buffer = pool.create_buffer(
-        0,
-        width,
-        height,
-        i32::try_from(layout.stride)?,
-        layout.format.into_result()?,
-        &handle,
-        (),
-    );
+    let buffer =
+        pool.create_buffer(0, width, height, i32::try_from(layout.stride)?, layout.format.into_result()?, &handle, ());
     frame.copy(&buffer);
     while capture.done.is_none() {
         queue.blocking_dispatch(&mut capture)?;
@@ -80,11 +72,7 @@ pub(crate) fn capture(socket: &Path) -> Result<Image, Box<dyn Error>> {
     }
     let pixels = memory.pixels();
     Ok(Image::from_fn(layout.width, layout.height, |x, y| {
-        let row = if capture.upside_down {
-            layout.height - 1 - y
-        } else {
-            y
-        };
+        let row = if capture.upside_down { layout.height - 1 - y } else { y };
         pixels[(row * stride + x) as usize] & 0xFF_FFFF
     }))
 }
@@ -99,23 +87,11 @@ impl Dispatch<ZwlrScreencopyFrameV1, ()> for Capture {
         _: &QueueHandle<Self>,
     ) {
         match event {
-            Event::Buffer {
-                format,
-                width,
-                height,
-                stride,
-            } => {
-                state.layout = Some(Layout {
-                    format,
-                    width,
-                    height,
-                    stride,
-                })
+            Event::Buffer { format, width, height, stride } => {
+                state.layout = Some(Layout { format, width, height, stride })
             }
             Event::BufferDone => state.offered = true,
-            Event::Flags {
-                flags: WEnum::Value(flags),
-            } => state.upside_down = flags.contains(Flags::YInvert),
+            Event::Flags { flags: WEnum::Value(flags) } => state.upside_down = flags.contains(Flags::YInvert),
             Event::Ready { .. } => state.done = Some(true),
             Event::Failed => state.done = Some(false),
             _ => {}

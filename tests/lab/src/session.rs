@@ -42,10 +42,9 @@ impl Suite {
             .map_err(|error| format!("scripts/rootfs does not run: {error}"))?;
         match String::from_utf8_lossy(&out.stdout).trim() {
             path if out.status.success() && !path.is_empty() => Ok(path.into()),
-            _ => Err(format!(
-                "no real desktops here: the {0} rootfs is not built (run scripts/rootfs {0})",
-                self.name()
-            )),
+            _ => {
+                Err(format!("no real desktops here: the {0} rootfs is not built (run scripts/rootfs {0})", self.name()))
+            }
         }
     }
 }
@@ -66,10 +65,7 @@ impl Session {
     pub fn start(suite: Suite, script: &str, args: &[&str], env: &[(&str, &str)]) -> Self {
         let root = suite.built().unwrap_or_else(|reason| panic!("{reason}"));
         // short, since the paths of sockets in it may have 107 bytes
-        let run = tempfile::Builder::new()
-            .prefix("wb-")
-            .tempdir_in("/tmp")
-            .expect("a run directory in /tmp");
+        let run = tempfile::Builder::new().prefix("wb-").tempdir_in("/tmp").expect("a run directory in /tmp");
         let began = Instant::now();
         let mut child = Command::new(crate::scripts().join("enter"))
             .args([root.as_path(), run.path()])
@@ -94,18 +90,9 @@ impl Session {
         let errors = thread::spawn(move || std::io::read_to_string(stderr).unwrap_or_default());
 
         let stdin = child.stdin.take();
-        let mut session = Session {
-            child,
-            stdin,
-            ready: Vec::new(),
-            run,
-        };
+        let mut session = Session { child, stdin, ready: Vec::new(), run };
         let line = told.recv_timeout(READY);
-        match line
-            .as_deref()
-            .ok()
-            .and_then(|line| line.strip_prefix("ready "))
-        {
+        match line.as_deref().ok().and_then(|line| line.strip_prefix("ready ")) {
             Some(rest) => session.ready = rest.split(' ').map(str::to_owned).collect(),
             None => {
                 let log = session.log();
@@ -137,12 +124,8 @@ impl Session {
 
     /// Every log of the session, each under its name.
     pub fn log(&self) -> String {
-        let mut files: Vec<_> = fs::read_dir(self.dir())
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|entry| entry.path())
-            .collect();
+        let mut files: Vec<_> =
+            fs::read_dir(self.dir()).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
         files.retain(|path| path.extension().is_some_and(|ext| ext == "log"));
         files.sort();
         let mut log = String::new();

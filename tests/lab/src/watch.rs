@@ -16,12 +16,7 @@ const SMALL: usize = 2000;
 
 /// Whether the second picture is another one, carets and clocks aside.
 pub fn differs(one: &Image, other: &Image) -> bool {
-    let count = one
-        .pixels
-        .iter()
-        .zip(&other.pixels)
-        .filter(|(a, b)| a != b)
-        .count();
+    let count = one.pixels.iter().zip(&other.pixels).filter(|(a, b)| a != b).count();
     (one.width, one.height) != (other.width, other.height) || count > one.pixels.len() / SMALL
 }
 
@@ -29,10 +24,7 @@ pub fn differs(one: &Image, other: &Image) -> bool {
 ///
 /// # Errors
 /// When the time is over first, or no picture can be taken.
-pub fn settled(
-    timeout: Duration,
-    mut shot: impl FnMut() -> Result<Image, String>,
-) -> Result<Image, String> {
+pub fn settled(timeout: Duration, mut shot: impl FnMut() -> Result<Image, String>) -> Result<Image, String> {
     let began = Instant::now();
     let (mut last, mut since) = (shot()?, Instant::now());
     loop {
@@ -44,11 +36,7 @@ pub fn settled(
             return Ok(image);
         }
         if began.elapsed() > timeout {
-            let what = if last.is_uniform() {
-                "is blank"
-            } else {
-                "keeps changing"
-            };
+            let what = if last.is_uniform() { "is blank" } else { "keeps changing" };
             return Err(format!("the picture {what} after {} s", timeout.as_secs()));
         }
     }
@@ -70,10 +58,7 @@ pub fn changed(
             return Ok(image);
         }
         if began.elapsed() > timeout {
-            return Err(format!(
-                "the picture did not change within {} s",
-                timeout.as_secs()
-            ));
+            return Err(format!("the picture did not change within {} s", timeout.as_secs()));
         }
         thread::sleep(PAUSE);
     }
@@ -86,30 +71,23 @@ mod tests {
     #[test]
     fn a_caret_is_no_change_and_a_word_is() {
         let blank = Image::from_fn(640, 360, |_, _| 0xFF_FFFF);
-        let caret = Image::from_fn(640, 360, |x, y| {
-            if x == 100 && (10..30).contains(&y) {
-                0
-            } else {
-                0xFF_FFFF
-            }
-        });
-        let word = Image::from_fn(640, 360, |x, y| {
-            if (100..140).contains(&x) && (10..30).contains(&y) {
-                0
-            } else {
-                0xFF_FFFF
-            }
-        });
+        let caret = Image::from_fn(640, 360, |x, y| if x == 100 && (10..30).contains(&y) { 0 } else { 0xFF_FFFF });
+        let word =
+            Image::from_fn(
+                640,
+                360,
+                |x, y| {
+                    if (100..140).contains(&x) && (10..30).contains(&y) { 0 } else { 0xFF_FFFF }
+                },
+            );
         assert!(!differs(&blank, &caret));
         assert!(differs(&blank, &word));
     }
 
     #[test]
     fn a_blank_picture_never_settles() {
-        let told = settled(Duration::from_millis(1300), || {
-            Ok(Image::from_fn(8, 8, |_, _| 0))
-        })
-        .expect_err("it is blank");
+        let told =
+            settled(Duration::from_millis(1300), || Ok(Image::from_fn(8, 8, |_, _| 0))).expect_err("it is blank");
         assert!(told.contains("is blank"), "{told}");
     }
 }

@@ -16,9 +16,7 @@ fn shows(shot: impl Fn() -> Image, width: u32, height: u32, seed: u32) {
     let began = Instant::now();
     loop {
         let image = shot();
-        let checked = image
-            .check(&Image::pattern(width, height, seed))
-            .and_then(|()| image.check_pattern(seed));
+        let checked = image.check(&Image::pattern(width, height, seed)).and_then(|()| image.check_pattern(seed));
         match checked {
             Ok(()) => return,
             Err(error) if began.elapsed() > SOON => panic!("{error}"),
@@ -30,42 +28,21 @@ fn shows(shot: impl Fn() -> Image, width: u32, height: u32, seed: u32) {
 /// A click and some typing arrive in the canvas as they were made.
 fn takes_input(canvas: &Canvas, hands: &mut Hands) {
     hands.move_to(100.5, 70.25);
-    canvas
-        .wait(SOON, |seen| {
-            (seen.pointer == Some((100.5, 70.25))).then_some(())
-        })
-        .unwrap();
+    canvas.wait(SOON, |seen| (seen.pointer == Some((100.5, 70.25))).then_some(())).unwrap();
     hands.click(319.0, 5.0);
     hands.wheel(2);
     hands.wheel(-3);
-    canvas
-        .wait(SOON, |seen| seen.keyboard.then_some(()))
-        .unwrap();
+    canvas.wait(SOON, |seen| seen.keyboard.then_some(())).unwrap();
     hands.type_text("Hello, World! {[~]}");
-    let text = canvas
-        .wait(SOON, |seen| seen.text().ends_with('}').then(|| seen.text()))
-        .unwrap();
+    let text = canvas.wait(SOON, |seen| seen.text().ends_with('}').then(|| seen.text())).unwrap();
     assert_eq!(text, "Hello, World! {[~]}");
     hands.chord("ctrl+a").unwrap();
-    let seen = canvas
-        .wait(SOON, |seen| {
-            seen.keys()
-                .ends_with(&[(30, false), (29, false)])
-                .then(|| seen.clone())
-        })
-        .unwrap();
-    assert_eq!(
-        seen.buttons(),
-        [(keys::BTN_LEFT, true), (keys::BTN_LEFT, false)]
-    );
+    let seen =
+        canvas.wait(SOON, |seen| seen.keys().ends_with(&[(30, false), (29, false)]).then(|| seen.clone())).unwrap();
+    assert_eq!(seen.buttons(), [(keys::BTN_LEFT, true), (keys::BTN_LEFT, false)]);
     assert_eq!(seen.pointer, Some((319.0, 5.0)));
     assert!((seen.scrolled() + 15.0).abs() < 0.01, "{seen}");
-    assert!(
-        seen.input
-            .iter()
-            .any(|event| matches!(event, Input::Modifiers { depressed: 4, .. })),
-        "{seen}"
-    );
+    assert!(seen.input.iter().any(|event| matches!(event, Input::Modifiers { depressed: 4, .. })), "{seen}");
 }
 
 #[test]
@@ -86,16 +63,10 @@ fn sway_shows_the_canvas_and_hands_reach_it() {
     shows(|| sway.screenshot(), 1000, 701, 2);
     canvas.forget();
     hands.move_to(999.0, 700.0);
-    canvas
-        .wait(SOON, |seen| {
-            (seen.pointer == Some((999.0, 700.0))).then_some(())
-        })
-        .unwrap();
+    canvas.wait(SOON, |seen| (seen.pointer == Some((999.0, 700.0))).then_some(())).unwrap();
 
     canvas.animate(true);
-    canvas
-        .wait(SOON, |seen| (seen.shown > 60).then_some(()))
-        .unwrap();
+    canvas.wait(SOON, |seen| (seen.shown > 60).then_some(())).unwrap();
     for _ in 0..10 {
         sway.screenshot().seed().unwrap();
     }
@@ -133,33 +104,16 @@ fn gnome_starts_and_ends(suite: Suite, version: &str) {
     }
     let mut gnome = Gnome::start_with(suite, &[("GNOME_ARGS", "--virtual-monitor 800x600")]);
     let answer = gnome
-        .call(
-            "org.gnome.Shell",
-            "/org/gnome/Shell",
-            "org.freedesktop.DBus.Properties.GetAll",
-            &["org.gnome.Shell"],
-        )
+        .call("org.gnome.Shell", "/org/gnome/Shell", "org.freedesktop.DBus.Properties.GetAll", &["org.gnome.Shell"])
         .unwrap();
-    assert!(
-        answer.contains(&format!("'ShellVersion': <'{version}.")),
-        "{answer}"
-    );
+    assert!(answer.contains(&format!("'ShellVersion': <'{version}.")), "{answer}");
     let canvas = Canvas::open(&gnome.wayland_socket(), 1);
-    canvas
-        .wait_for_size(800, 600, SOON)
-        .unwrap_or_else(|error| panic!("{error}\n{}", gnome.log()));
-    canvas
-        .wait(SOON, |seen| (seen.shown > 0).then_some(()))
-        .unwrap_or_else(|error| panic!("{error}\n{}", gnome.log()));
+    canvas.wait_for_size(800, 600, SOON).unwrap_or_else(|error| panic!("{error}\n{}", gnome.log()));
+    canvas.wait(SOON, |seen| (seen.shown > 0).then_some(())).unwrap_or_else(|error| panic!("{error}\n{}", gnome.log()));
     // a slow start may show it for a moment
     let began = Instant::now();
     while overview(&gnome) != Ok("(<false>,)".into()) {
-        assert!(
-            began.elapsed() < SOON,
-            "the overview stays: {:?}\n{}",
-            overview(&gnome),
-            gnome.log()
-        );
+        assert!(began.elapsed() < SOON, "the overview stays: {:?}\n{}", overview(&gnome), gnome.log());
         thread::sleep(Duration::from_millis(50));
     }
 
@@ -192,9 +146,7 @@ fn a_canvas_can_open_before_there_is_a_monitor() {
     let gnome = Gnome::start(Suite::Trixie);
     let canvas = Canvas::open(&gnome.wayland_socket(), 1);
     canvas
-        .wait(SOON, |seen| {
-            (seen.configures > 0 && seen.drawn > 0).then_some(())
-        })
+        .wait(SOON, |seen| (seen.configures > 0 && seen.drawn > 0).then_some(()))
         .unwrap_or_else(|error| panic!("{error}\n{}", gnome.log()));
 }
 
@@ -209,20 +161,10 @@ fn the_command_line_hands_type_into_sway() {
     let out = Command::new(env!("CARGO_BIN_EXE_hands"))
         .arg("--socket")
         .arg(sway.socket())
-        .args([
-            "wait", "0.5", "click", "10", "20", "type", "hi there", "key", "enter", "wait", "0.1",
-        ])
+        .args(["wait", "0.5", "click", "10", "20", "type", "hi there", "key", "enter", "wait", "0.1"])
         .output()
         .unwrap();
-    assert!(
-        out.status.success(),
-        "{}",
-        String::from_utf8_lossy(&out.stderr)
-    );
-    let text = canvas
-        .wait(SOON, |seen| {
-            seen.text().ends_with('\n').then(|| seen.text())
-        })
-        .unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let text = canvas.wait(SOON, |seen| seen.text().ends_with('\n').then(|| seen.text())).unwrap();
     assert_eq!(text, "hi there\n");
 }

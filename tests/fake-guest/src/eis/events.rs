@@ -125,18 +125,13 @@ impl EisState {
 
     /// The device of this kind, if the client emulates on it.
     pub fn emulating(&self, kind: DeviceKind) -> Option<u32> {
-        self.device(kind)
-            .filter(|(_, device)| device.emulating.is_some())
-            .map(|(number, _)| number)
+        self.device(kind).filter(|(_, device)| device.emulating.is_some()).map(|(number, _)| number)
     }
 
     /// Every input on devices of this kind, without frames and starts.
     pub fn inputs(&self, kind: DeviceKind) -> Vec<Input> {
         let plain = |input: &Input| {
-            !matches!(
-                input,
-                Input::Frame(_) | Input::StartEmulating(_) | Input::StopEmulating | Input::Ready
-            )
+            !matches!(input, Input::Frame(_) | Input::StartEmulating(_) | Input::StopEmulating | Input::Ready)
         };
         let of_kind = self.log.iter().filter(|logged| logged.kind == kind);
         of_kind.map(|logged| logged.input).filter(plain).collect()

@@ -59,9 +59,6 @@ pub(crate) fn fd(text: &str) -> io::Result<(OwnedFd, u32)> {
     let mut file = File::from(memfd_create("keymap", flags)?);
     file.write_all(text.as_bytes())?;
     file.write_all(&[0])?;
-    fcntl_add_seals(
-        &file,
-        SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE,
-    )?;
+    fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE)?;
     Ok((file.into(), text.len() as u32 + 1))
 }

@@ -30,16 +30,10 @@ pub(crate) fn apply(state: &mut EisState, number: u32, open: &mut OpenFrame, inp
     }
     if matches!(input, Input::Frame(_)) {
         let both = |code: &u32| open.released.contains(code);
-        state
-            .no_ops
-            .extend(open.pressed.iter().copied().filter(both));
+        state.no_ops.extend(open.pressed.iter().copied().filter(both));
         *open = OpenFrame::default();
     }
-    state.log.push(Logged {
-        kind,
-        device: number,
-        input,
-    });
+    state.log.push(Logged { kind, device: number, input });
     let place = |what: String| format!("{kind:?} {number}: {what}");
     state.violations.extend(wrong.into_iter().map(place));
 }
@@ -79,11 +73,7 @@ fn judge(
 ) -> Input {
     let is_event = !matches!(
         input,
-        Input::Frame(_)
-            | Input::StartEmulating(_)
-            | Input::StopEmulating
-            | Input::Ready
-            | Input::Released
+        Input::Frame(_) | Input::StartEmulating(_) | Input::StopEmulating | Input::Ready | Input::Released
     );
     if is_event && !device.resumed {
         wrong.push(format!("{input:?} while paused"));
@@ -178,10 +168,7 @@ mod tests {
             regions: vec![Region::new(100, 50, None)],
             ..Default::default()
         };
-        EisState {
-            devices: vec![device],
-            ..Default::default()
-        }
+        EisState { devices: vec![device], ..Default::default() }
     }
 
     fn play(state: &mut EisState, inputs: &[Input]) {
@@ -194,13 +181,7 @@ mod tests {
     #[test]
     fn the_edge_of_a_region_is_outside() {
         let mut state = state(DeviceKind::Absolute);
-        play(
-            &mut state,
-            &[
-                Input::MotionAbsolute(99.996, 49.5),
-                Input::MotionAbsolute(100.0, 0.0),
-            ],
-        );
+        play(&mut state, &[Input::MotionAbsolute(99.996, 49.5), Input::MotionAbsolute(100.0, 0.0)]);
         assert_eq!(state.log[0].input, Input::MotionAbsolute(99.996, 49.5));
         assert_eq!(state.log[1].input, Input::MotionDropped(100.0, 0.0));
         assert!(state.violations.is_empty());
@@ -209,10 +190,7 @@ mod tests {
     #[test]
     fn a_key_down_and_up_in_one_frame_is_a_no_op() {
         let mut state = state(DeviceKind::Keyboard);
-        play(
-            &mut state,
-            &[Input::Key(30, true), Input::Key(30, false), Input::Frame(1)],
-        );
+        play(&mut state, &[Input::Key(30, true), Input::Key(30, false), Input::Frame(1)]);
         assert_eq!(state.no_ops, [30]);
     }
 
@@ -221,12 +199,7 @@ mod tests {
         let mut state = state(DeviceKind::Pointer);
         play(
             &mut state,
-            &[
-                Input::Button(272, false),
-                Input::Scroll(0.0, 10.0),
-                Input::ScrollDiscrete(0, 120),
-                Input::Frame(1),
-            ],
+            &[Input::Button(272, false), Input::Scroll(0.0, 10.0), Input::ScrollDiscrete(0, 120), Input::Frame(1)],
         );
         assert_eq!(state.violations.len(), 2, "{:?}", state.violations);
     }

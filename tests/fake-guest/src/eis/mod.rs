@@ -43,32 +43,21 @@ impl FakeEis {
         let (jobs, inbox) = channel::channel();
         let watch = Watched::new(EisState::default());
         let state = watch.clone();
-        let thread = thread::Builder::new()
-            .name("fake-guest-eis".into())
-            .spawn(move || {
-                if let Err(error) = server::run(options, state.clone(), inbox) {
-                    let broken = format!("the fake server broke: {error}");
-                    state.update(|s| s.violations.push(broken));
-                }
-            })?;
-        Ok(Self {
-            jobs,
-            watch,
-            thread: Some(thread),
-        })
+        let thread = thread::Builder::new().name("fake-guest-eis".into()).spawn(move || {
+            if let Err(error) = server::run(options, state.clone(), inbox) {
+                let broken = format!("the fake server broke: {error}");
+                state.update(|s| s.violations.push(broken));
+            }
+        })?;
+        Ok(Self { jobs, watch, thread: Some(thread) })
     }
 
-    fn on_thread<R: Send + 'static>(
-        &self,
-        job: impl FnOnce(&mut Server) -> R + Send + 'static,
-    ) -> io::Result<R> {
+    fn on_thread<R: Send + 'static>(&self, job: impl FnOnce(&mut Server) -> R + Send + 'static) -> io::Result<R> {
         let (answer, result) = mpsc::channel();
         let job: Job = Box::new(move |server| {
             let _ = answer.send(job(server));
         });
-        self.jobs
-            .send(job)
-            .map_err(|_| io::Error::other("the EIS thread has ended"))?;
+        self.jobs.send(job).map_err(|_| io::Error::other("the EIS thread has ended"))?;
         result.recv_timeout(ANSWER).map_err(io::Error::other)
     }
 
@@ -104,11 +93,7 @@ impl FakeEis {
     ///
     /// # Errors
     /// After `timeout`: what was seen.
-    pub fn wait<R>(
-        &self,
-        look: impl FnMut(&EisState) -> Option<R>,
-        timeout: Duration,
-    ) -> Result<R, String> {
+    pub fn wait<R>(&self, look: impl FnMut(&EisState) -> Option<R>, timeout: Duration) -> Result<R, String> {
         self.watch.wait(look, timeout)
     }
 

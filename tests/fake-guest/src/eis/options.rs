@@ -41,21 +41,13 @@ pub struct Region {
 impl Region {
     /// One at the origin, without scale.
     pub fn new(width: u32, height: u32, mapping_id: Option<&str>) -> Self {
-        Self {
-            x: 0,
-            y: 0,
-            width,
-            height,
-            scale: 1.0,
-            mapping_id: mapping_id.map(str::to_owned),
-        }
+        Self { x: 0, y: 0, width, height, scale: 1.0, mapping_id: mapping_id.map(str::to_owned) }
     }
 
     /// Whether a point is in it. Its right and bottom edges are outside.
     pub fn contains(&self, x: f32, y: f32) -> bool {
-        let within = |v: f32, start: u32, length: u32| {
-            v >= start as f32 && f64::from(v) < f64::from(start) + f64::from(length)
-        };
+        let within =
+            |v: f32, start: u32, length: u32| v >= start as f32 && f64::from(v) < f64::from(start) + f64::from(length);
         within(x, self.x, self.width) && within(y, self.y, self.height)
     }
 }

@@ -60,11 +60,7 @@ struct Made {
 }
 
 /// Runs until a job sets `quit`.
-pub(crate) fn run(
-    options: EisOptions,
-    watch: Watched<EisState>,
-    jobs: channel::Channel<Job>,
-) -> calloop::Result<()> {
+pub(crate) fn run(options: EisOptions, watch: Watched<EisState>, jobs: channel::Channel<Job>) -> calloop::Result<()> {
     let mut event_loop: EventLoop<'static, Server> = EventLoop::try_new()?;
     let handle = event_loop.handle();
     handle.insert_source(jobs, |event, (), server| match event {
@@ -74,14 +70,7 @@ pub(crate) fn run(
         }
         channel::Event::Closed => server.quit = true,
     })?;
-    let mut server = Server {
-        options,
-        handle,
-        watch,
-        connections: HashMap::new(),
-        region: None,
-        quit: false,
-    };
+    let mut server = Server { options, handle, watch, connections: HashMap::new(), region: None, quit: false };
     while !server.quit {
         event_loop.dispatch(None, &mut server)?;
     }
@@ -112,9 +101,7 @@ impl Server {
         let source = EisRequestSource::new(context, 1);
         let token = self
             .handle
-            .insert_source(source, move |event, connection, server| {
-                Ok(server.event(id, event, connection))
-            })
+            .insert_source(source, move |event, connection, server| Ok(server.event(id, event, connection)))
             .map_err(io::Error::other)?;
         let client = Client {
             connection: None,
@@ -221,8 +208,7 @@ impl Server {
         let Some(made) = client.devices.iter_mut().find(|m| m.device == *device) else {
             return;
         };
-        self.watch
-            .update(|s| ledger::apply(s, made.number, &mut made.open, input));
+        self.watch.update(|s| ledger::apply(s, made.number, &mut made.open, input));
         if input == Input::Released {
             self.remove(id, |made_device| made_device == device);
         }
@@ -240,23 +226,12 @@ impl Server {
         let pointing = types & POINTER != 0;
         for (kind, wanted) in [
             (DeviceKind::Pointer, bound.pointer && pointing),
-            (
-                DeviceKind::Keyboard,
-                bound.keyboard && types & KEYBOARD != 0,
-            ),
-            (
-                DeviceKind::Absolute,
-                bound.absolute && pointing && self.region.is_some(),
-            ),
-            (
-                DeviceKind::Touch,
-                bound.touch && types & TOUCH != 0 && self.region.is_some(),
-            ),
+            (DeviceKind::Keyboard, bound.keyboard && types & KEYBOARD != 0),
+            (DeviceKind::Absolute, bound.absolute && pointing && self.region.is_some()),
+            (DeviceKind::Touch, bound.touch && types & TOUCH != 0 && self.region.is_some()),
         ] {
-            let there = self
-                .connections
-                .get(&id)
-                .is_some_and(|client| client.devices.iter().any(|made| made.kind == kind));
+            let there =
+                self.connections.get(&id).is_some_and(|client| client.devices.iter().any(|made| made.kind == kind));
             match (wanted, there) {
                 (true, false) => self.make(id, kind),
                 (false, true) => self.remove_kind(id, kind),
@@ -274,11 +249,7 @@ impl Server {
         };
         match self.options.regions {
             RegionMode::Stream => vec![stream],
-            RegionMode::Empty => vec![Region {
-                width: 0,
-                height: 0,
-                ..stream
-            }],
+            RegionMode::Empty => vec![Region { width: 0, height: 0, ..stream }],
             RegionMode::Endless => vec![Region::new(i32::MAX as u32, i32::MAX as u32, None)],
             RegionMode::None => Vec::new(),
         }
@@ -294,10 +265,9 @@ impl Server {
         let (name, caps) = match kind {
             DeviceKind::Pointer => ("virtual pointer", Cap::Pointer | Cap::Button | Cap::Scroll),
             DeviceKind::Keyboard => ("virtual keyboard", Cap::Keyboard.into()),
-            DeviceKind::Absolute => (
-                "shared virtual absolute pointer",
-                Cap::PointerAbsolute | Cap::Button | Cap::Scroll,
-            ),
+            DeviceKind::Absolute => {
+                ("shared virtual absolute pointer", Cap::PointerAbsolute | Cap::Button | Cap::Scroll)
+            }
             DeviceKind::Touch => ("virtual touchscreen", Cap::Touch.into()),
         };
         let mapping = client
@@ -311,36 +281,19 @@ impl Server {
                 if let Some(mapping_id) = region.mapping_id.as_deref().filter(|_| mapping) {
                     device.device().region_mapping_id(mapping_id);
                 }
-                device.device().region(
-                    region.x,
-                    region.y,
-                    region.width,
-                    region.height,
-                    region.scale,
-                );
+                device.device().region(region.x, region.y, region.width, region.height, region.scale);
             }
             announce_keymap(device, keymap);
         });
         let resumed = self.options.refuse != Some(Refusal::NeverResumed);
         let number = self.watch.update(|s| {
-            s.devices.push(SeenDevice {
-                kind: Some(kind),
-                alive: true,
-                resumed,
-                regions,
-                ..Default::default()
-            });
+            s.devices.push(SeenDevice { kind: Some(kind), alive: true, resumed, regions, ..Default::default() });
             s.devices.len() as u32 - 1
         });
         if resumed {
             device.resumed();
         }
-        client.devices.push(Made {
-            kind,
-            number,
-            device,
-            open: OpenFrame::default(),
-        });
+        client.devices.push(Made { kind, number, device, open: OpenFrame::default() });
     }
 
     fn remove_kind(&mut self, id: u32, kind: DeviceKind) {

@@ -33,12 +33,7 @@ impl FakeMutter {
     ///
     /// # Errors
     /// When the bus cannot be reached.
-    pub fn start(
-        bus: &Bus,
-        socket: &Path,
-        eis: Arc<FakeEis>,
-        options: MutterOptions,
-    ) -> zbus::Result<Self> {
+    pub fn start(bus: &Bus, socket: &Path, eis: Arc<FakeEis>, options: MutterOptions) -> zbus::Result<Self> {
         let this = Self {
             bus: bus.address(),
             socket: socket.into(),
@@ -65,11 +60,7 @@ impl FakeMutter {
 
     /// Leaves the bus at once, as a crashed shell: streams and EIS connections break without a Closed.
     pub fn vanish(&self) {
-        let service = self
-            .service
-            .lock()
-            .unwrap_or_else(|e| e.into_inner())
-            .take();
+        let service = self.service.lock().unwrap_or_else(|e| e.into_inner()).take();
         if let Some(service) = service {
             service.vanish();
         }
@@ -107,11 +98,7 @@ impl FakeMutter {
     ///
     /// # Errors
     /// After `timeout`: what was seen.
-    pub fn wait<R>(
-        &self,
-        look: impl FnMut(&MutterState) -> Option<R>,
-        timeout: Duration,
-    ) -> Result<R, String> {
+    pub fn wait<R>(&self, look: impl FnMut(&MutterState) -> Option<R>, timeout: Duration) -> Result<R, String> {
         self.watch.wait(look, timeout)
     }
 

@@ -11,8 +11,7 @@ where
     T: for<'d> zbus::zvariant::DynamicDeserialize<'d>,
 {
     let body = message.body();
-    body.deserialize::<T>()
-        .map_err(|error| ("InvalidArgs", error.to_string()))
+    body.deserialize::<T>().map_err(|error| ("InvalidArgs", error.to_string()))
 }
 
 /// An input call, typed.

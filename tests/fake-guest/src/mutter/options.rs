@@ -157,9 +157,6 @@ impl MutterState {
 
     /// The producer of the newest stream that has one and runs.
     pub fn producer(&self) -> Option<Arc<Producer>> {
-        self.casts
-            .iter()
-            .rev()
-            .find_map(|cast| cast.producer.clone())
+        self.casts.iter().rev().find_map(|cast| cast.producer.clone())
     }
 }

@@ -75,14 +75,7 @@ impl Service {
         let bus = Some("org.freedesktop.DBus");
         let at = "/org/freedesktop/DBus";
         connection.call_method(bus, at, bus, "AddMatch", &rule)?;
-        let this = Arc::new(Self {
-            connection,
-            socket,
-            eis,
-            options,
-            watch,
-            sessions: Mutex::default(),
-        });
+        let this = Arc::new(Self { connection, socket, eis, options, watch, sessions: Mutex::default() });
         let service = this.clone();
         thread::Builder::new()
             .name("fake-guest-mutter".into())
@@ -99,8 +92,7 @@ impl Service {
         for name in [REMOTE, CAST] {
             // 4: do not queue. Requested by hand: zbus's own way would start its object server.
             let request = &(name, 4u32);
-            this.connection
-                .call_method(bus, at, bus, "RequestName", request)?;
+            this.connection.call_method(bus, at, bus, "RequestName", request)?;
         }
         this.watch.update(|s| s.present = true);
         Ok(this)
@@ -132,11 +124,9 @@ impl Service {
                 let from_bus = header.sender().map(|s| s.as_str()) == Some("org.freedesktop.DBus");
                 let changed = header.member().map(|m| m.as_str()) == Some("NameOwnerChanged");
                 let body = message.body();
-                if let (true, true, Ok((name, _, new))) = (
-                    from_bus,
-                    changed,
-                    body.deserialize::<(String, String, String)>(),
-                ) && new.is_empty()
+                if let (true, true, Ok((name, _, new))) =
+                    (from_bus, changed, body.deserialize::<(String, String, String)>())
+                    && new.is_empty()
                 {
                     self.client_left(&name);
                 }
@@ -179,9 +169,9 @@ impl Service {
         let body = message.body();
         let args = match body.signature().to_string().as_str() {
             "" => String::new(),
-            _ => body
-                .deserialize::<Structure<'_>>()
-                .map_or_else(|e| e.to_string(), |all| format!("{:?}", all.fields())),
+            _ => {
+                body.deserialize::<Structure<'_>>().map_or_else(|e| e.to_string(), |all| format!("{:?}", all.fields()))
+            }
         };
         let call = Call {
             sender,
@@ -252,8 +242,7 @@ impl Service {
         let body = message.body();
         let given = body.signature().to_string_no_parens();
         if given != wanted {
-            let text =
-                format!("Type of message, “({given})”, does not match expected type “({wanted})”");
+            let text = format!("Type of message, “({given})”, does not match expected type “({wanted})”");
             return Err(("InvalidArgs", text));
         }
         if !root && lock(&self.sessions).owner(path) != Some(sender) {
@@ -408,10 +397,7 @@ impl Service {
                 ProducerEvent::Lost => service.end_session_of(&stream),
                 // A monitor's region does not change with its stream.
                 _ if source != Source::Virtual => {}
-                ProducerEvent::Format {
-                    size: new,
-                    new_size,
-                } => {
+                ProducerEvent::Format { size: new, new_size } => {
                     *lock(&size) = new;
                     service.eis.stream_renegotiated(region(new), new_size);
                 }
@@ -442,15 +428,11 @@ impl Service {
     fn emit_node(&self, stream: &str, node: u32) {
         let interface = "org.gnome.Mutter.ScreenCast.Stream";
         let signal = "PipeWireStreamAdded";
-        let _ = self
-            .connection
-            .emit_signal(None::<&str>, stream, interface, signal, &node);
+        let _ = self.connection.emit_signal(None::<&str>, stream, interface, signal, &node);
     }
 
     fn emit_closed(&self, session: &str, interface: &str) {
-        let _ = self
-            .connection
-            .emit_signal(None::<&str>, session, interface, "Closed", &());
+        let _ = self.connection.emit_signal(None::<&str>, session, interface, "Closed", &());
     }
 
     fn end(&self, path: &str, aloud: bool) {
@@ -463,19 +445,14 @@ impl Service {
             self.show(&sessions);
             ended
         };
-        let Ended {
-            remotes,
-            casts,
-            streams,
-        } = ended;
+        let Ended { remotes, casts, streams } = ended;
         if !remotes.is_empty() {
             self.eis.stream_gone();
             self.eis.disconnect();
         }
         let gone = self.watch.update(|s| {
-            let (gone, left) = std::mem::take(&mut s.casts)
-                .into_iter()
-                .partition::<Vec<_>, _>(|cast| streams.contains(&cast.path));
+            let (gone, left) =
+                std::mem::take(&mut s.casts).into_iter().partition::<Vec<_>, _>(|cast| streams.contains(&cast.path));
             s.casts = left;
             gone
         });
@@ -496,12 +473,9 @@ impl Service {
     fn standard(&self, message: &Message, path: &str, interface: &str, member: &str) {
         let header = message.header();
         let version = lock(&self.options).version;
-        let exists =
-            [xml::REMOTE_PATH, xml::CAST_PATH].contains(&path) || lock(&self.sessions).exists(path);
+        let exists = [xml::REMOTE_PATH, xml::CAST_PATH].contains(&path) || lock(&self.sessions).exists(path);
         let reply = match (interface, member) {
-            (INTROSPECTABLE, "Introspect") if exists => self
-                .connection
-                .reply(&header, &xml::document(path, version)),
+            (INTROSPECTABLE, "Introspect") if exists => self.connection.reply(&header, &xml::document(path, version)),
             (PEER, "Ping") => self.connection.reply(&header, &()),
             (PROPERTIES, "Get") if exists => {
                 let body = message.body();
@@ -518,8 +492,7 @@ impl Service {
                 }
             }
             (PROPERTIES, "GetAll") if exists => {
-                let all: HashMap<&str, Value<'_>> =
-                    self.properties(path, version).into_iter().collect();
+                let all: HashMap<&str, Value<'_>> = self.properties(path, version).into_iter().collect();
                 self.connection.reply(&header, &all)
             }
             _ => {
@@ -536,10 +509,7 @@ impl Service {
         let sessions = lock(&self.sessions);
         if path == xml::REMOTE_PATH {
             // The versions have not changed from 43 to 51: nothing can be told from them.
-            return vec![
-                ("SupportedDeviceTypes", Value::U32(7)),
-                ("Version", Value::I32(1)),
-            ];
+            return vec![("SupportedDeviceTypes", Value::U32(7)), ("Version", Value::I32(1))];
         }
         if path == xml::CAST_PATH {
             return vec![("Version", Value::I32(4))];

@@ -59,38 +59,27 @@ impl Sessions {
 
     /// Whether there is an object at this path.
     pub(crate) fn exists(&self, path: &str) -> bool {
-        self.remotes.contains_key(path)
-            || self.casts.contains_key(path)
-            || self.streams.contains_key(path)
+        self.remotes.contains_key(path) || self.casts.contains_key(path) || self.streams.contains_key(path)
     }
 
     /// The connection that may call an object's methods.
     pub(crate) fn owner(&self, path: &str) -> Option<&str> {
         let session = self.streams.get(path).map_or(path, |s| &s.session);
         let remote = self.remotes.get(session).map(|s| &s.owner);
-        remote
-            .or_else(|| self.casts.get(session).map(|s| &s.owner))
-            .map(String::as_str)
+        remote.or_else(|| self.casts.get(session).map(|s| &s.owner)).map(String::as_str)
     }
 
     pub(crate) fn create_remote(&mut self, owner: &str) -> String {
         let number = self.next();
         let path = format!("/org/gnome/Mutter/RemoteDesktop/Session/u{number}");
-        let session = Remote {
-            owner: owner.to_owned(),
-            id: format!("fake-remote-desktop-session-{number}"),
-            started: false,
-        };
+        let session =
+            Remote { owner: owner.to_owned(), id: format!("fake-remote-desktop-session-{number}"), started: false };
         self.remotes.insert(path.clone(), session);
         path
     }
 
     /// `remote_id` is the SessionId property of the session to link with.
-    pub(crate) fn create_cast(
-        &mut self,
-        owner: &str,
-        remote_id: Option<&str>,
-    ) -> Result<String, Refused> {
+    pub(crate) fn create_cast(&mut self, owner: &str, remote_id: Option<&str>) -> Result<String, Refused> {
         let mut remote = None;
         if let Some(id) = remote_id {
             let found = self.remotes.iter().find(|(_, session)| session.id == id);
@@ -101,18 +90,12 @@ impl Sessions {
                 return Err(("AccessDenied", "Permission denied".into()));
             }
             if self.casts.values().any(|c| c.remote.as_ref() == Some(path)) {
-                return failed(
-                    "Remote desktop session already have an associated screen cast session",
-                );
+                return failed("Remote desktop session already have an associated screen cast session");
             }
             remote = Some(path.clone());
         }
         let path = format!("/org/gnome/Mutter/ScreenCast/Session/u{}", self.next());
-        let session = CastSession {
-            owner: owner.to_owned(),
-            remote,
-            started: false,
-        };
+        let session = CastSession { owner: owner.to_owned(), remote, started: false };
         self.casts.insert(path.clone(), session);
         Ok(path)
     }
@@ -123,12 +106,8 @@ impl Sessions {
         };
         let number = self.next();
         let path = format!("/org/gnome/Mutter/ScreenCast/Stream/u{number}");
-        let stream = Stream {
-            session: session.to_owned(),
-            source,
-            mapping_id: format!("fake-mapping-{number}"),
-            linked,
-        };
+        let stream =
+            Stream { session: session.to_owned(), source, mapping_id: format!("fake-mapping-{number}"), linked };
         self.streams.insert(path.clone(), stream);
         Ok(path)
     }
@@ -165,9 +144,7 @@ impl Sessions {
     /// A linked screen cast session may not be stopped by itself either.
     pub(crate) fn may_stop_cast(&self, path: &str) -> Result<(), Refused> {
         match self.casts.get(path) {
-            Some(session) if session.remote.is_some() => {
-                failed("Must be stopped from remote desktop session")
-            }
+            Some(session) if session.remote.is_some() => failed("Must be stopped from remote desktop session"),
             Some(session) if !session.started => failed("Session not started"),
             Some(_) => Ok(()),
             None => failed("No such session"),
@@ -193,9 +170,7 @@ impl Sessions {
 
     fn cast_of(&self, remote: &str) -> Option<String> {
         let mut casts = self.casts.iter();
-        casts
-            .find(|(_, session)| session.remote.as_deref() == Some(remote))
-            .map(|(path, _)| path.clone())
+        casts.find(|(_, session)| session.remote.as_deref() == Some(remote)).map(|(path, _)| path.clone())
     }
 
     fn streams_of(&self, cast: &str) -> Vec<String> {
@@ -222,9 +197,7 @@ impl Sessions {
             self.casts.remove(&cast);
             ended.casts.push(cast);
         }
-        ended
-            .remotes
-            .retain(|path| self.remotes.remove(path).is_some());
+        ended.remotes.retain(|path| self.remotes.remove(path).is_some());
         for stream in &ended.streams {
             self.streams.remove(stream);
         }
@@ -246,11 +219,7 @@ impl Sessions {
 
     /// Every session, remote ones first.
     pub(crate) fn all(&self) -> Vec<String> {
-        self.remotes
-            .keys()
-            .chain(self.casts.keys())
-            .cloned()
-            .collect()
+        self.remotes.keys().chain(self.casts.keys()).cloned().collect()
     }
 
     /// Paths of the screen cast sessions.
@@ -267,10 +236,7 @@ mod tests {
     fn a_linked_cast_is_started_by_its_remote_session_only() {
         let mut sessions = Sessions::default();
         let remote = sessions.create_remote(":1.1");
-        assert!(
-            sessions.create_cast(":1.1", Some(&remote)).is_err(),
-            "a path is no id"
-        );
+        assert!(sessions.create_cast(":1.1", Some(&remote)).is_err(), "a path is no id");
         let id = sessions.remotes[&remote].id.clone();
         let cast = sessions.create_cast(":1.1", Some(&id)).unwrap();
         let stream = sessions.record(&cast, Source::Virtual).unwrap();

@@ -8,58 +8,18 @@ pub(crate) const REMOTE_PATH: &str = "/org/gnome/Mutter/RemoteDesktop";
 pub(crate) const CAST_PATH: &str = "/org/gnome/Mutter/ScreenCast";
 
 /// A method: name, names and types of what goes in, and of what comes out.
-type Method = (
-    &'static str,
-    &'static [(&'static str, &'static str)],
-    &'static [(&'static str, &'static str)],
-);
+type Method = (&'static str, &'static [(&'static str, &'static str)], &'static [(&'static str, &'static str)]);
 
 const NOTIFY: &[Method] = &[
-    (
-        "NotifyKeyboardKeycode",
-        &[("keycode", "u"), ("state", "b")],
-        &[],
-    ),
-    (
-        "NotifyKeyboardKeysym",
-        &[("keysym", "u"), ("state", "b")],
-        &[],
-    ),
-    (
-        "NotifyPointerButton",
-        &[("button", "i"), ("state", "b")],
-        &[],
-    ),
-    (
-        "NotifyPointerAxis",
-        &[("dx", "d"), ("dy", "d"), ("flags", "u")],
-        &[],
-    ),
-    (
-        "NotifyPointerAxisDiscrete",
-        &[("axis", "u"), ("steps", "i")],
-        &[],
-    ),
-    (
-        "NotifyPointerMotionRelative",
-        &[("dx", "d"), ("dy", "d")],
-        &[],
-    ),
-    (
-        "NotifyPointerMotionAbsolute",
-        &[("stream", "s"), ("x", "d"), ("y", "d")],
-        &[],
-    ),
-    (
-        "NotifyTouchDown",
-        &[("stream", "s"), ("slot", "u"), ("x", "d"), ("y", "d")],
-        &[],
-    ),
-    (
-        "NotifyTouchMotion",
-        &[("stream", "s"), ("slot", "u"), ("x", "d"), ("y", "d")],
-        &[],
-    ),
+    ("NotifyKeyboardKeycode", &[("keycode", "u"), ("state", "b")], &[]),
+    ("NotifyKeyboardKeysym", &[("keysym", "u"), ("state", "b")], &[]),
+    ("NotifyPointerButton", &[("button", "i"), ("state", "b")], &[]),
+    ("NotifyPointerAxis", &[("dx", "d"), ("dy", "d"), ("flags", "u")], &[]),
+    ("NotifyPointerAxisDiscrete", &[("axis", "u"), ("steps", "i")], &[]),
+    ("NotifyPointerMotionRelative", &[("dx", "d"), ("dy", "d")], &[]),
+    ("NotifyPointerMotionAbsolute", &[("stream", "s"), ("x", "d"), ("y", "d")], &[]),
+    ("NotifyTouchDown", &[("stream", "s"), ("slot", "u"), ("x", "d"), ("y", "d")], &[]),
+    ("NotifyTouchMotion", &[("stream", "s"), ("slot", "u"), ("x", "d"), ("y", "d")], &[]),
     ("NotifyTouchUp", &[("slot", "u")], &[]),
 ];
 
@@ -87,11 +47,7 @@ pub(crate) fn methods(interface: &str, version: u32) -> Option<Vec<Method>> {
         "org.gnome.Mutter.ScreenCast" => vec![("CreateSession", properties, session)],
         "org.gnome.Mutter.ScreenCast.Session" => {
             let mut all = START_STOP.to_vec();
-            all.push((
-                "RecordMonitor",
-                &[("connector", "s"), ("properties", "a{sv}")],
-                stream,
-            ));
+            all.push(("RecordMonitor", &[("connector", "s"), ("properties", "a{sv}")], stream));
             all.push(("RecordVirtual", properties, stream));
             all
         }
@@ -127,14 +83,11 @@ pub(crate) fn interfaces_at(path: &str) -> &'static [&'static str] {
 
 /// Signals and properties, which are few enough to be written out.
 fn extras(interface: &str, version: u32) -> String {
-    let property = |name: &str, type_: &str| {
-        format!("    <property name=\"{name}\" type=\"{type_}\" access=\"read\"/>\n")
-    };
+    let property =
+        |name: &str, type_: &str| format!("    <property name=\"{name}\" type=\"{type_}\" access=\"read\"/>\n");
     let closed = "    <signal name=\"Closed\"/>\n".to_owned();
     match interface {
-        "org.gnome.Mutter.RemoteDesktop" => {
-            property("SupportedDeviceTypes", "u") + &property("Version", "i")
-        }
+        "org.gnome.Mutter.RemoteDesktop" => property("SupportedDeviceTypes", "u") + &property("Version", "i"),
         "org.gnome.Mutter.ScreenCast" => property("Version", "i"),
         "org.gnome.Mutter.RemoteDesktop.Session" => {
             let keymap = match version {
@@ -149,7 +102,8 @@ fn extras(interface: &str, version: u32) -> String {
         }
         "org.gnome.Mutter.ScreenCast.Session" => closed,
         "org.gnome.Mutter.ScreenCast.Stream" => {
-            let signal = "    <signal name=\"PipeWireStreamAdded\">\n      <arg name=\"node_id\" type=\"u\"/>\n    </signal>\n";
+            let signal =
+                "    <signal name=\"PipeWireStreamAdded\">\n      <arg name=\"node_id\" type=\"u\"/>\n    </signal>\n";
             signal.to_owned() + &property("Parameters", "a{sv}")
         }
         _ => String::new(),
@@ -165,9 +119,7 @@ pub(crate) fn document(path: &str, version: u32) -> String {
             xml += &format!("    <method name=\"{name}\">\n");
             for (direction, args) in [("in", ins), ("out", outs)] {
                 for (arg, type_) in args {
-                    xml += &format!(
-                        "      <arg name=\"{arg}\" type=\"{type_}\" direction=\"{direction}\"/>\n"
-                    );
+                    xml += &format!("      <arg name=\"{arg}\" type=\"{type_}\" direction=\"{direction}\"/>\n");
                 }
             }
             xml += "    </method>\n";

@@ -51,11 +51,7 @@ impl Memory {
                 fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?
             }
         };
-        Ok(Rc::new(Self {
-            given,
-            mapping,
-            size,
-        }))
+        Ok(Rc::new(Self { given, mapping, size }))
     }
 
     /// The fd for the consumer.

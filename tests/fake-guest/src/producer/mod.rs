@@ -22,8 +22,7 @@ use pipewire as pw;
 
 pub use frame::{Chunk, Cursor, Fill, Frame, Header, Pushed, Rect, coded_pixel};
 pub use options::{
-    Layout, Metas, Offer, OnEvent, Pixels, PlainMemory, ProducerEvent, ProducerOptions, Rate, Seal,
-    SizePolicy,
+    Layout, Metas, Offer, OnEvent, Pixels, PlainMemory, ProducerEvent, ProducerOptions, Rate, Seal, SizePolicy,
 };
 pub use pods::{FormatEvent, Negotiated};
 
@@ -104,11 +103,7 @@ impl ProducerState {
 
     /// The format in force: the last final one, unless it was taken away.
     pub fn format(&self) -> Option<Negotiated> {
-        let last = self
-            .formats
-            .iter()
-            .rev()
-            .find(|event| !matches!(event, FormatEvent::Choice { .. }));
+        let last = self.formats.iter().rev().find(|event| !matches!(event, FormatEvent::Choice { .. }));
         match last {
             Some(FormatEvent::Fixed(format)) => Some(*format),
             _ => None,
@@ -155,20 +150,14 @@ impl Producer {
         let (jobs, inbox) = pw::channel::channel();
         let watch = Watched::new(ProducerState::default());
         let state = watch.clone();
-        let thread = thread::Builder::new()
-            .name("fake-guest-cast".into())
-            .spawn(move || {
-                let result = worker::run(connection, options, state.clone(), inbox);
-                state.update(|s| {
-                    s.ended = true;
-                    s.errors.extend(result.err().map(|e| e.to_string()));
-                });
-            })?;
-        Ok(Self {
-            jobs,
-            watch,
-            thread: Some(thread),
-        })
+        let thread = thread::Builder::new().name("fake-guest-cast".into()).spawn(move || {
+            let result = worker::run(connection, options, state.clone(), inbox);
+            state.update(|s| {
+                s.ended = true;
+                s.errors.extend(result.err().map(|e| e.to_string()));
+            });
+        })?;
+        Ok(Self { jobs, watch, thread: Some(thread) })
     }
 
     /// The state now.
@@ -180,11 +169,7 @@ impl Producer {
     ///
     /// # Errors
     /// After `timeout`: what was seen.
-    pub fn wait<R>(
-        &self,
-        look: impl FnMut(&ProducerState) -> Option<R>,
-        timeout: Duration,
-    ) -> Result<R, String> {
+    pub fn wait<R>(&self, look: impl FnMut(&ProducerState) -> Option<R>, timeout: Duration) -> Result<R, String> {
         self.watch.wait(look, timeout)
     }
 
@@ -213,10 +198,7 @@ impl Producer {
     }
 
     /// Runs `job` on the producer's thread and gives its result; `None` when the thread has ended.
-    fn on_thread<R: Send + 'static>(
-        &self,
-        job: impl FnOnce(&Worker) -> R + Send + 'static,
-    ) -> Option<R> {
+    fn on_thread<R: Send + 'static>(&self, job: impl FnOnce(&Worker) -> R + Send + 'static) -> Option<R> {
         if self.watch.read(|s| s.ended) {
             return None;
         }
@@ -235,8 +217,7 @@ impl Producer {
 
     /// Pushes one frame that `bend` has changed: everything in it is right when `bend` gets it.
     pub fn frame_with(&self, fill: Fill, bend: impl FnOnce(&mut Frame) + Send + 'static) -> Pushed {
-        self.on_thread(move |worker| worker.push(fill, bend))
-            .unwrap_or(Pushed::NotStreaming)
+        self.on_thread(move |worker| worker.push(fill, bend)).unwrap_or(Pushed::NotStreaming)
     }
 
     /// Pushes one frame as soon as there is a stream and a free buffer, and gives its sequence number.
@@ -269,11 +250,7 @@ impl Producer {
     pub fn animate(&self, hz: f64) {
         let period = Duration::from_secs_f64(1.0 / hz);
         self.on_thread(move |worker| {
-            worker.animation.set(Some(Animation {
-                period,
-                next: Instant::now(),
-                frame: 0,
-            }));
+            worker.animation.set(Some(Animation { period, next: Instant::now(), frame: 0 }));
         });
     }
 
@@ -327,10 +304,7 @@ impl Producer {
     pub fn end(&self) {
         let quit: Job = Box::new(|worker| worker.quit.set(true));
         let _ = self.jobs.send(quit);
-        let on_its_thread = self
-            .thread
-            .as_ref()
-            .is_some_and(|thread| thread.thread().id() == thread::current().id());
+        let on_its_thread = self.thread.as_ref().is_some_and(|thread| thread.thread().id() == thread::current().id());
         if !on_its_thread {
             let _ = self.wait(|s| s.ended.then_some(()), ANSWER);
         }

@@ -53,18 +53,12 @@ pub struct Offer {
 impl Offer {
     /// Plain memory.
     pub fn plain(pixels: Pixels) -> Self {
-        Self {
-            pixels,
-            modifiers: Vec::new(),
-        }
+        Self { pixels, modifiers: Vec::new() }
     }
 
     /// DMA-BUF with one of these modifiers, which the producer picks once the consumer has filtered them.
     pub fn dmabuf(pixels: Pixels, modifiers: &[u64]) -> Self {
-        Self {
-            pixels,
-            modifiers: modifiers.to_vec(),
-        }
+        Self { pixels, modifiers: modifiers.to_vec() }
     }
 
     /// What Mutter 46+ offers without a GPU.
@@ -74,10 +68,7 @@ impl Offer {
 
     /// What Mutter 46+ offers with a GPU: both formats with modifiers, then both without.
     pub fn gpu(modifiers: &[u64]) -> Vec<Self> {
-        let mut offers = vec![
-            Self::dmabuf(Pixels::Bgrx, modifiers),
-            Self::dmabuf(Pixels::Bgra, modifiers),
-        ];
+        let mut offers = vec![Self::dmabuf(Pixels::Bgrx, modifiers), Self::dmabuf(Pixels::Bgra, modifiers)];
         offers.extend(Self::software());
         offers
     }
@@ -147,19 +138,9 @@ pub struct Metas {
 
 impl Metas {
     /// All of them, as Mutter 45+.
-    pub const ALL: Self = Self {
-        header: true,
-        damage: true,
-        crop: true,
-        cursor: true,
-    };
+    pub const ALL: Self = Self { header: true, damage: true, crop: true, cursor: true };
     /// None at all.
-    pub const NONE: Self = Self {
-        header: false,
-        damage: false,
-        crop: false,
-        cursor: false,
-    };
+    pub const NONE: Self = Self { header: false, damage: false, crop: false, cursor: false };
 }
 
 /// What happens on the producer's side, for those who have to react to it.

@@ -18,29 +18,16 @@ use super::options::{Offer, Pixels, ProducerOptions, Rate, SizePolicy};
 pub(crate) type Bytes = Vec<u8>;
 
 /// Both ends of a size range, as Mutter's virtual streams have them.
-const SMALLEST: Rectangle = Rectangle {
-    width: 1,
-    height: 1,
-};
-const LARGEST: Rectangle = Rectangle {
-    width: 16384,
-    height: 16386,
-};
+const SMALLEST: Rectangle = Rectangle { width: 1, height: 1 };
+const LARGEST: Rectangle = Rectangle { width: 16384, height: 16386 };
 
 /// Room for a 384x384 cursor.
 const CURSOR_SIZE: i32 = 28 + 20 + 384 * 384 * 4;
 const DAMAGE_RECTS: i32 = 32;
 
 fn serialize(type_: u32, id: u32, properties: Vec<Property>) -> Bytes {
-    let object = Value::Object(Object {
-        type_,
-        id,
-        properties,
-    });
-    PodSerializer::serialize(Cursor::new(Vec::new()), &object)
-        .expect("a pod into memory")
-        .0
-        .into_inner()
+    let object = Value::Object(Object { type_, id, properties });
+    PodSerializer::serialize(Cursor::new(Vec::new()), &object).expect("a pod into memory").0.into_inner()
 }
 
 /// The pods as the calls want them.
@@ -90,10 +77,7 @@ fn format(options: &ProducerOptions, pixels: Pixels, modifier: Modifier) -> Byte
         }),
         Modifier::Choice(modifiers) => {
             let all: Vec<i64> = modifiers.iter().map(|m| *m as i64).collect();
-            let values = ChoiceEnum::Enum {
-                default: all[0],
-                alternatives: all,
-            };
+            let values = ChoiceEnum::Enum { default: all[0], alternatives: all };
             properties.push(Property {
                 key: sys::SPA_FORMAT_VIDEO_modifier,
                 flags: PropertyFlags::MANDATORY | PropertyFlags::DONT_FIXATE,
@@ -109,30 +93,13 @@ fn format(options: &ProducerOptions, pixels: Pixels, modifier: Modifier) -> Byte
     };
     let sizes = ChoiceEnum::Range { default, min, max };
     let (rate, lowest, highest) = options.max_framerate;
-    let rates = ChoiceEnum::Range {
-        default: fraction(rate),
-        min: fraction(lowest),
-        max: fraction(highest),
-    };
+    let rates = ChoiceEnum::Range { default: fraction(rate), min: fraction(lowest), max: fraction(highest) };
     properties.extend([
-        plain(
-            sys::SPA_FORMAT_VIDEO_size,
-            Value::Choice(ChoiceValue::Rectangle(choice(sizes))),
-        ),
-        plain(
-            sys::SPA_FORMAT_VIDEO_framerate,
-            Value::Fraction(fraction((0, 1))),
-        ),
-        plain(
-            sys::SPA_FORMAT_VIDEO_maxFramerate,
-            Value::Choice(ChoiceValue::Fraction(choice(rates))),
-        ),
+        plain(sys::SPA_FORMAT_VIDEO_size, Value::Choice(ChoiceValue::Rectangle(choice(sizes)))),
+        plain(sys::SPA_FORMAT_VIDEO_framerate, Value::Fraction(fraction((0, 1)))),
+        plain(sys::SPA_FORMAT_VIDEO_maxFramerate, Value::Choice(ChoiceValue::Fraction(choice(rates)))),
     ]);
-    serialize(
-        sys::SPA_TYPE_OBJECT_Format,
-        sys::SPA_PARAM_EnumFormat,
-        properties,
-    )
+    serialize(sys::SPA_TYPE_OBJECT_Format, sys::SPA_PARAM_EnumFormat, properties)
 }
 
 /// One EnumFormat pod for each offer.
@@ -155,41 +122,21 @@ pub(crate) fn fixated(options: &ProducerOptions, pixels: Pixels, modifier: u64) 
 }
 
 /// Buffers and metas for a final format.
-pub(crate) fn buffers(
-    options: &ProducerOptions,
-    negotiated: &Negotiated,
-    types: u32,
-) -> Vec<Bytes> {
+pub(crate) fn buffers(options: &ProducerOptions, negotiated: &Negotiated, types: u32) -> Vec<Bytes> {
     let stride = stride(options, negotiated.size.0);
     let (default, min, max) = options.buffers;
-    let count = ChoiceEnum::Range {
-        default: default as i32,
-        min: min as i32,
-        max: max as i32,
-    };
-    let types = ChoiceEnum::Flags {
-        default: types as i32,
-        flags: vec![types as i32],
-    };
+    let count = ChoiceEnum::Range { default: default as i32, min: min as i32, max: max as i32 };
+    let types = ChoiceEnum::Flags { default: types as i32, flags: vec![types as i32] };
     let mut pods = vec![serialize(
         sys::SPA_TYPE_OBJECT_ParamBuffers,
         sys::SPA_PARAM_Buffers,
         vec![
-            plain(
-                sys::SPA_PARAM_BUFFERS_buffers,
-                Value::Choice(ChoiceValue::Int(choice(count))),
-            ),
+            plain(sys::SPA_PARAM_BUFFERS_buffers, Value::Choice(ChoiceValue::Int(choice(count)))),
             int(sys::SPA_PARAM_BUFFERS_blocks, 1),
-            int(
-                sys::SPA_PARAM_BUFFERS_size,
-                (stride * negotiated.size.1) as i32,
-            ),
+            int(sys::SPA_PARAM_BUFFERS_size, (stride * negotiated.size.1) as i32),
             int(sys::SPA_PARAM_BUFFERS_stride, stride as i32),
             int(sys::SPA_PARAM_BUFFERS_align, 16),
-            plain(
-                sys::SPA_PARAM_BUFFERS_dataType,
-                Value::Choice(ChoiceValue::Int(choice(types))),
-            ),
+            plain(sys::SPA_PARAM_BUFFERS_dataType, Value::Choice(ChoiceValue::Int(choice(types)))),
         ],
     )];
     let region = size_of::<sys::spa_meta_region>() as i32;
@@ -198,22 +145,13 @@ pub(crate) fn buffers(
     for (offered, type_, size, smallest) in [
         (metas.header, sys::SPA_META_Header, header, header),
         (metas.crop, sys::SPA_META_VideoCrop, region, region),
-        (
-            metas.damage,
-            sys::SPA_META_VideoDamage,
-            DAMAGE_RECTS * region,
-            region,
-        ),
+        (metas.damage, sys::SPA_META_VideoDamage, DAMAGE_RECTS * region, region),
         (metas.cursor, sys::SPA_META_Cursor, CURSOR_SIZE, 28 + 20 + 4),
     ] {
         if !offered {
             continue;
         }
-        let sizes = ChoiceEnum::Range {
-            default: size,
-            min: smallest,
-            max: size,
-        };
+        let sizes = ChoiceEnum::Range { default: size, min: smallest, max: size };
         let value = match size == smallest {
             true => Value::Int(size),
             false => Value::Choice(ChoiceValue::Int(choice(sizes))),
@@ -221,10 +159,7 @@ pub(crate) fn buffers(
         pods.push(serialize(
             sys::SPA_TYPE_OBJECT_ParamMeta,
             sys::SPA_PARAM_Meta,
-            vec![
-                id(sys::SPA_PARAM_META_type, type_),
-                plain(sys::SPA_PARAM_META_size, value),
-            ],
+            vec![id(sys::SPA_PARAM_META_type, type_), plain(sys::SPA_PARAM_META_size, value)],
         ));
     }
     pods
@@ -268,27 +203,22 @@ pub enum FormatEvent {
 
 /// Reads a Format pod; `None` for one that is not of raw video.
 pub(crate) fn read_format(pod: &Pod) -> Option<FormatEvent> {
-    let (_, Value::Object(object)) = PodDeserializer::deserialize_any_from(pod.as_bytes()).ok()?
-    else {
+    let (_, Value::Object(object)) = PodDeserializer::deserialize_any_from(pod.as_bytes()).ok()? else {
         return None;
     };
     let find = |key: u32| object.properties.iter().find(|p| p.key == key);
     let rate = |key| match find(key).map(|p| &p.value) {
-        Some(
-            Value::Fraction(f)
-            | Value::Choice(ChoiceValue::Fraction(Choice(_, ChoiceEnum::None(f)))),
-        ) => (f.num, f.denom),
+        Some(Value::Fraction(f) | Value::Choice(ChoiceValue::Fraction(Choice(_, ChoiceEnum::None(f))))) => {
+            (f.num, f.denom)
+        }
         _ => (0, 0),
     };
     let pixels = match &find(sys::SPA_FORMAT_VIDEO_format)?.value {
-        Value::Id(id) | Value::Choice(ChoiceValue::Id(Choice(_, ChoiceEnum::None(id)))) => {
-            Pixels::from_id(id.0)
-        }
+        Value::Id(id) | Value::Choice(ChoiceValue::Id(Choice(_, ChoiceEnum::None(id)))) => Pixels::from_id(id.0),
         _ => return None,
     };
     let size = match &find(sys::SPA_FORMAT_VIDEO_size)?.value {
-        Value::Rectangle(r)
-        | Value::Choice(ChoiceValue::Rectangle(Choice(_, ChoiceEnum::None(r)))) => {
+        Value::Rectangle(r) | Value::Choice(ChoiceValue::Rectangle(Choice(_, ChoiceEnum::None(r)))) => {
             (r.width, r.height)
         }
         _ => return None,
@@ -313,13 +243,7 @@ pub(crate) fn read_format(pod: &Pod) -> Option<FormatEvent> {
         Value::Long(one) | Value::Choice(ChoiceValue::Long(Choice(_, ChoiceEnum::None(one)))) => {
             keep(*one);
         }
-        Value::Choice(ChoiceValue::Long(Choice(
-            _,
-            ChoiceEnum::Enum {
-                default,
-                alternatives,
-            },
-        ))) => {
+        Value::Choice(ChoiceValue::Long(Choice(_, ChoiceEnum::Enum { default, alternatives }))) => {
             keep(*default);
             alternatives.iter().for_each(|one| keep(*one));
         }

@@ -82,13 +82,8 @@ impl Raw {
         }
         // SAFETY: `data` points at `maxsize` bytes: ours (allocate) or mapped by libpipewire (MAP_BUFFERS). The
         // consumer only reads.
-        let bytes =
-            unsafe { slice::from_raw_parts_mut(data.data.cast::<u8>(), data.maxsize as usize) };
-        for (y, row) in bytes
-            .chunks_mut(stride as usize)
-            .take(height as usize)
-            .enumerate()
-        {
+        let bytes = unsafe { slice::from_raw_parts_mut(data.data.cast::<u8>(), data.maxsize as usize) };
+        for (y, row) in bytes.chunks_mut(stride as usize).take(height as usize).enumerate() {
             for (x, pixel) in row.chunks_exact_mut(4).take(width as usize).enumerate() {
                 pixel.copy_from_slice(&match fill {
                     Fill::Solid(colour) => colour,

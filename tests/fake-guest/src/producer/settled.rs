@@ -79,11 +79,7 @@ impl Settled {
                 }
             })
             .register();
-        Ok(Self {
-            _listener: listener,
-            _links: links,
-            _registry: registry,
-        })
+        Ok(Self { _listener: listener, _links: links, _registry: registry })
     }
 }
 
@@ -128,10 +124,5 @@ fn bind(
             });
         })
         .register();
-    Ok(Watching {
-        _link_listener: link_listener,
-        _link: link,
-        _node_listener: node_listener,
-        _node: node,
-    })
+    Ok(Watching { _link_listener: link_listener, _link: link, _node_listener: node_listener, _node: node })
 }

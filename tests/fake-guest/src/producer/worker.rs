@@ -114,9 +114,7 @@ pub(crate) fn run(
     let jobs = worker.clone();
     let attached = inbox.attach(main_loop.loop_(), move |job: Job| job(&jobs));
     while !worker.quit.get() {
-        main_loop
-            .loop_()
-            .iterate(Timeout::Finite(worker.patience()));
+        main_loop.loop_().iterate(Timeout::Finite(worker.patience()));
         worker.tick();
     }
     drop(attached);
@@ -127,10 +125,7 @@ pub(crate) fn run(
     Ok(())
 }
 
-fn listen(
-    stream: &StreamRc,
-    worker: &Rc<Worker>,
-) -> Result<pw::stream::StreamListener<Weak<Worker>>, pw::Error> {
+fn listen(stream: &StreamRc, worker: &Rc<Worker>) -> Result<pw::stream::StreamListener<Weak<Worker>>, pw::Error> {
     stream
         .add_local_listener_with_user_data(Rc::downgrade(worker))
         .state_changed(|stream, worker, _old, new| {
@@ -255,10 +250,7 @@ impl Worker {
                     pods::buffers(&options, &format, 1 << type_)
                 };
                 self.update(stream, &pods);
-                self.event(ProducerEvent::Format {
-                    size: format.size,
-                    new_size,
-                });
+                self.event(ProducerEvent::Format { size: format.size, new_size });
             }
         }
     }
@@ -303,11 +295,7 @@ impl Worker {
         let stride = pods::stride(&options, format.size.0);
         let size = (stride * format.size.1) as usize;
         let slot = match options.layout {
-            Layout::OneFdEach => Slot {
-                memory: Memory::new(size, options.seal)?,
-                offset: 0,
-                size,
-            },
+            Layout::OneFdEach => Slot { memory: Memory::new(size, options.seal)?, offset: 0, size },
             Layout::SharedFd => {
                 let (memory, used) = match inner.shared.take() {
                     Some(shared) => shared,
@@ -317,11 +305,7 @@ impl Worker {
                     }
                 };
                 inner.shared = Some((memory.clone(), used + 1));
-                Slot {
-                    memory,
-                    offset: used * pages(size),
-                    size,
-                }
+                Slot { memory, offset: used * pages(size), size }
             }
         };
         let type_ = match format.modifier {
@@ -426,12 +410,8 @@ impl Worker {
     }
 
     fn patience(&self) -> Duration {
-        let animated = self.animation.get().map(|animation| {
-            animation
-                .next
-                .saturating_duration_since(Instant::now())
-                .min(LOOK)
-        });
+        let animated =
+            self.animation.get().map(|animation| animation.next.saturating_duration_since(Instant::now()).min(LOOK));
         animated.unwrap_or(LOOK)
     }
 
@@ -457,17 +437,8 @@ fn right_frame(fill: Fill, seq: u64, (width, height): (u32, u32), stride: u32) -
     let now = clock_gettime(ClockId::Monotonic);
     Frame {
         fill,
-        chunk: Chunk {
-            offset: 0,
-            size: stride * height,
-            stride: stride as i32,
-            flags: 0,
-        },
-        header: Some(Header {
-            flags: 0,
-            pts: now.tv_sec * 1_000_000_000 + now.tv_nsec,
-            seq,
-        }),
+        chunk: Chunk { offset: 0, size: stride * height, stride: stride as i32, flags: 0 },
+        header: Some(Header { flags: 0, pts: now.tv_sec * 1_000_000_000 + now.tv_nsec, seq }),
         damage: vec![(0, 0, width, height)],
         crop: Some((0, 0, width, height)),
         cursor: None,

@@ -43,12 +43,7 @@ pub struct Ask {
 
 impl Ask {
     pub fn size(width: u32, height: u32) -> Self {
-        Self {
-            size: (width, height),
-            modifiers: Vec::new(),
-            max_framerate: 60,
-            buffers: 4,
-        }
+        Self { size: (width, height), modifiers: Vec::new(), max_framerate: 60, buffers: 4 }
     }
 }
 
@@ -105,11 +100,7 @@ impl Consumer {
         let seen = Watched::new(Seen::default());
         let watch = seen.clone();
         let thread = thread::spawn(move || run(connection, target, ask, watch, inbox).unwrap());
-        Self {
-            jobs,
-            seen,
-            thread: Some(thread),
-        }
+        Self { jobs, seen, thread: Some(thread) }
     }
 
     pub fn hold(&self, hold: bool) {
@@ -144,9 +135,7 @@ impl Consumer {
     }
 
     pub fn frames(&self, n: usize) -> Vec<SeenFrame> {
-        self.seen
-            .wait(|s| (s.frames.len() >= n).then(|| s.frames.clone()), SOON)
-            .unwrap()
+        self.seen.wait(|s| (s.frames.len() >= n).then(|| s.frames.clone()), SOON).unwrap()
     }
 }
 
@@ -160,15 +149,8 @@ impl Drop for Consumer {
 }
 
 fn pod(type_: u32, id: u32, properties: Vec<Property>) -> Vec<u8> {
-    let value = Value::Object(Object {
-        type_,
-        id,
-        properties,
-    });
-    PodSerializer::serialize(Cursor::new(Vec::new()), &value)
-        .unwrap()
-        .0
-        .into_inner()
+    let value = Value::Object(Object { type_, id, properties });
+    PodSerializer::serialize(Cursor::new(Vec::new()), &value).unwrap().0.into_inner()
 }
 
 fn as_pods(pods: &[Vec<u8>]) -> Vec<&Pod> {
@@ -177,18 +159,9 @@ fn as_pods(pods: &[Vec<u8>]) -> Vec<&Pod> {
 
 fn formats(ask: &Ask) -> Vec<Vec<u8>> {
     let mut properties = vec![
-        Property::new(
-            sys::SPA_FORMAT_mediaType,
-            Value::Id(Id(sys::SPA_MEDIA_TYPE_video)),
-        ),
-        Property::new(
-            sys::SPA_FORMAT_mediaSubtype,
-            Value::Id(Id(sys::SPA_MEDIA_SUBTYPE_raw)),
-        ),
-        Property::new(
-            sys::SPA_FORMAT_VIDEO_format,
-            Value::Id(Id(sys::SPA_VIDEO_FORMAT_BGRx)),
-        ),
+        Property::new(sys::SPA_FORMAT_mediaType, Value::Id(Id(sys::SPA_MEDIA_TYPE_video))),
+        Property::new(sys::SPA_FORMAT_mediaSubtype, Value::Id(Id(sys::SPA_MEDIA_SUBTYPE_raw))),
+        Property::new(sys::SPA_FORMAT_VIDEO_format, Value::Id(Id(sys::SPA_VIDEO_FORMAT_BGRx))),
     ];
     if !ask.modifiers.is_empty() {
         let all: Vec<i64> = ask.modifiers.iter().map(|m| *m as i64).collect();
@@ -197,10 +170,7 @@ fn formats(ask: &Ask) -> Vec<Vec<u8>> {
             flags: PropertyFlags::MANDATORY | PropertyFlags::DONT_FIXATE,
             value: Value::Choice(ChoiceValue::Long(Choice(
                 ChoiceFlags::empty(),
-                ChoiceEnum::Enum {
-                    default: all[0],
-                    alternatives: all,
-                },
+                ChoiceEnum::Enum { default: all[0], alternatives: all },
             ))),
         });
     }
@@ -208,40 +178,23 @@ fn formats(ask: &Ask) -> Vec<Vec<u8>> {
     properties.extend([
         Property::new(
             sys::SPA_FORMAT_VIDEO_size,
-            Value::Rectangle(Rectangle {
-                width: ask.size.0,
-                height: ask.size.1,
-            }),
+            Value::Rectangle(Rectangle { width: ask.size.0, height: ask.size.1 }),
         ),
         Property::new(sys::SPA_FORMAT_VIDEO_framerate, Value::Fraction(range(0))),
-        Property::new(
-            sys::SPA_FORMAT_VIDEO_maxFramerate,
-            Value::Fraction(range(ask.max_framerate)),
-        ),
+        Property::new(sys::SPA_FORMAT_VIDEO_maxFramerate, Value::Fraction(range(ask.max_framerate))),
     ]);
-    vec![pod(
-        sys::SPA_TYPE_OBJECT_Format,
-        sys::SPA_PARAM_EnumFormat,
-        properties,
-    )]
+    vec![pod(sys::SPA_TYPE_OBJECT_Format, sys::SPA_PARAM_EnumFormat, properties)]
 }
 
 fn meta(type_: u32, min: i32, max: i32) -> Vec<u8> {
-    let range = ChoiceEnum::Range {
-        default: max,
-        min,
-        max,
-    };
+    let range = ChoiceEnum::Range { default: max, min, max };
     let range = Choice(ChoiceFlags::empty(), range);
     pod(
         sys::SPA_TYPE_OBJECT_ParamMeta,
         sys::SPA_PARAM_Meta,
         vec![
             Property::new(sys::SPA_PARAM_META_type, Value::Id(Id(type_))),
-            Property::new(
-                sys::SPA_PARAM_META_size,
-                Value::Choice(ChoiceValue::Int(range)),
-            ),
+            Property::new(sys::SPA_PARAM_META_size, Value::Choice(ChoiceValue::Int(range))),
         ],
     )
 }
@@ -262,10 +215,7 @@ fn buffers(ask: &Ask) -> Vec<Vec<u8>> {
                     sys::SPA_PARAM_BUFFERS_dataType,
                     Value::Choice(ChoiceValue::Int(Choice(
                         ChoiceFlags::empty(),
-                        ChoiceEnum::Flags {
-                            default: types,
-                            flags: vec![types],
-                        },
+                        ChoiceEnum::Flags { default: types, flags: vec![types] },
                     ))),
                 ),
             ],
@@ -274,10 +224,7 @@ fn buffers(ask: &Ask) -> Vec<Vec<u8>> {
             sys::SPA_TYPE_OBJECT_ParamMeta,
             sys::SPA_PARAM_Meta,
             vec![
-                Property::new(
-                    sys::SPA_PARAM_META_type,
-                    Value::Id(Id(sys::SPA_META_Header)),
-                ),
+                Property::new(sys::SPA_PARAM_META_type, Value::Id(Id(sys::SPA_META_Header))),
                 Property::new(sys::SPA_PARAM_META_size, Value::Int(32)),
             ],
         ),
@@ -322,21 +269,17 @@ fn run(
             let (Some(c), sys::SPA_PARAM_Format, Some(pod)) = (Weak::upgrade(c), id, pod) else {
                 return;
             };
-            let (_, Value::Object(object)) =
-                PodDeserializer::deserialize_any_from(pod.as_bytes()).unwrap()
-            else {
+            let (_, Value::Object(object)) = PodDeserializer::deserialize_any_from(pod.as_bytes()).unwrap() else {
                 return;
             };
             let find = |key| object.properties.iter().find(|p| p.key == key);
             let size = match &find(sys::SPA_FORMAT_VIDEO_size).unwrap().value {
-                Value::Rectangle(r)
-                | Value::Choice(ChoiceValue::Rectangle(Choice(_, ChoiceEnum::None(r)))) => {
+                Value::Rectangle(r) | Value::Choice(ChoiceValue::Rectangle(Choice(_, ChoiceEnum::None(r)))) => {
                     (r.width, r.height)
                 }
                 other => panic!("{other:?}"),
             };
-            let choice = find(sys::SPA_FORMAT_VIDEO_modifier)
-                .map(|p| p.flags.contains(PropertyFlags::DONT_FIXATE));
+            let choice = find(sys::SPA_FORMAT_VIDEO_modifier).map(|p| p.flags.contains(PropertyFlags::DONT_FIXATE));
             c.seen.update(|s| s.formats.push((size, choice)));
             if choice != Some(true) {
                 let pods = buffers(&c.ask.borrow());
@@ -361,12 +304,7 @@ fn run(
         })
         .register()?;
     let pods = formats(&this.ask.borrow());
-    stream.connect(
-        Direction::Input,
-        Some(target),
-        StreamFlags::AUTOCONNECT,
-        &mut as_pods(&pods),
-    )?;
+    stream.connect(Direction::Input, Some(target), StreamFlags::AUTOCONNECT, &mut as_pods(&pods))?;
     let jobs = this.clone();
     let _inbox = inbox.attach(main_loop.loop_(), move |job: Job| job(&jobs));
     while !this.quit.get() {
@@ -411,8 +349,7 @@ unsafe fn look(buffer: *mut pw::sys::pw_buffer) -> SeenFrame {
         let spa = (*buffer).buffer;
         let data = &*(*spa).datas;
         let chunk = &*data.chunk;
-        let header = sys::spa_buffer_find_meta_data(spa, sys::SPA_META_Header, 32)
-            .cast::<sys::spa_meta_header>();
+        let header = sys::spa_buffer_find_meta_data(spa, sys::SPA_META_Header, 32).cast::<sys::spa_meta_header>();
         let readable = data.fd >= 0
             && chunk.stride > 0
             && chunk.offset as usize + chunk.size as usize <= data.maxsize as usize

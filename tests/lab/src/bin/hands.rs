@@ -33,11 +33,7 @@ fn run(mut words: impl Iterator<Item = String>) -> Result<(), String> {
     let mut hands = Hands::connect(&socket).map_err(|error| error.to_string())?;
     let mut settled = None;
     while let Some(action) = words.next() {
-        let mut word = || {
-            words
-                .next()
-                .ok_or_else(|| format!("{action} lacks an argument\n{USAGE}"))
-        };
+        let mut word = || words.next().ok_or_else(|| format!("{action} lacks an argument\n{USAGE}"));
         match action.as_str() {
             "click" => hands.click(number(&word()?)?, number(&word()?)?),
             "move" => hands.move_to(number(&word()?)?, number(&word()?)?),
@@ -46,11 +42,7 @@ fn run(mut words: impl Iterator<Item = String>) -> Result<(), String> {
             "key" => hands.chord(&word()?)?,
             "sh" => shell(&word()?)?,
             "wait" => thread::sleep(seconds(&word()?)?),
-            "settle" => {
-                settled = Some(watch::settled(seconds(&word()?)?, || {
-                    Image::capture(&socket)
-                })?)
-            }
+            "settle" => settled = Some(watch::settled(seconds(&word()?)?, || Image::capture(&socket))?),
             "change" => {
                 let before = settled.as_ref().ok_or("change needs a settle before it")?;
                 watch::changed(before, seconds(&word()?)?, || Image::capture(&socket))?;
@@ -85,19 +77,10 @@ fn seconds(word: &str) -> Result<Duration, String> {
 }
 
 fn shell(command: &str) -> Result<(), String> {
-    let status = Command::new("sh")
-        .args(["-c", command])
-        .status()
-        .map_err(|error| format!("sh: {error}"))?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(format!("`{command}`: {status}"))
-    }
+    let status = Command::new("sh").args(["-c", command]).status().map_err(|error| format!("sh: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("`{command}`: {status}")) }
 }
 
 fn save(socket: &Path, file: &Path) -> Result<(), String> {
-    Image::capture(socket)?
-        .save(file)
-        .map_err(|error| format!("{}: {error}", file.display()))
+    Image::capture(socket)?.save(file).map_err(|error| format!("{}: {error}", file.display()))
 }

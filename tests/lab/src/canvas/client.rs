@@ -113,15 +113,9 @@ pub(super) fn run(stream: UnixStream, shared: &Arc<Shared>) -> Result<(), Box<dy
         let Some(guard) = queue.prepare_read() else {
             continue;
         };
-        let mut waits = [
-            PollFd::new(&connection, PollFlags::IN),
-            PollFd::new(&shared.wake, PollFlags::IN),
-        ];
+        let mut waits = [PollFd::new(&connection, PollFlags::IN), PollFd::new(&shared.wake, PollFlags::IN)];
         poll(&mut waits, None)?;
-        let (readable, woken) = (
-            !waits[0].revents().is_empty(),
-            !waits[1].revents().is_empty(),
-        );
+        let (readable, woken) = (!waits[0].revents().is_empty(), !waits[1].revents().is_empty());
         if readable {
             guard.read()?;
         } else {
@@ -151,11 +145,7 @@ impl Client {
             }
             keep
         });
-        let free = self
-            .buffers
-            .iter()
-            .find(|(_, buffer)| !buffer.busy && buffer.size == size)
-            .map(|(id, _)| *id);
+        let free = self.buffers.iter().find(|(_, buffer)| !buffer.busy && buffer.size == size).map(|(id, _)| *id);
         let id = match free {
             Some(id) => id,
             None => self.new_buffer(handle, size)?,
@@ -177,29 +167,15 @@ impl Client {
         Ok(())
     }
 
-    fn new_buffer(
-        &mut self,
-        handle: &QueueHandle<Self>,
-        size: (u32, u32),
-    ) -> Result<u32, Box<dyn Error>> {
+    fn new_buffer(&mut self, handle: &QueueHandle<Self>, size: (u32, u32)) -> Result<u32, Box<dyn Error>> {
         let (width, height) = (i32::try_from(size.0)?, i32::try_from(size.1)?);
         let memory = Memory::new((size.0 * size.1) as usize)?;
-        let pool = self
-            .shm
-            .create_pool(memory.fd(), width * height * 4, handle, ());
+        let pool = self.shm.create_pool(memory.fd(), width * height * 4, handle, ());
         let id = self.next_buffer;
         self.next_buffer += 1;
         let buffer = pool.create_buffer(0, width, height, width * 4, Format::Xrgb8888, handle, id);
         pool.destroy();
-        self.buffers.insert(
-            id,
-            Buffer {
-                memory,
-                buffer,
-                size,
-                busy: false,
-            },
-        );
+        self.buffers.insert(id, Buffer { memory, buffer, size, busy: false });
         Ok(id)
     }
 }
@@ -224,11 +200,7 @@ impl Dispatch<XdgSurface, ()> for Client {
             (seen.size, seen.drawn, seen.seed)
         };
         if size != state.size || drawn == 0 {
-            let seed = if drawn == 0 {
-                state.shared.orders().seed
-            } else {
-                seed
-            };
+            let seed = if drawn == 0 { state.shared.orders().seed } else { seed };
             if let Err(error) = state.draw(handle, seed) {
                 state.error = Some(error.to_string());
             }
@@ -248,20 +220,14 @@ impl Dispatch<XdgToplevel, ()> for Client {
         _: &QueueHandle<Self>,
     ) {
         match event {
-            xdg_toplevel::Event::Configure {
-                width,
-                height,
-                states,
-            } => {
-                if let (Ok(width @ 1..), Ok(height @ 1..)) =
-                    (u32::try_from(width), u32::try_from(height))
-                {
+            xdg_toplevel::Event::Configure { width, height, states } => {
+                if let (Ok(width @ 1..), Ok(height @ 1..)) = (u32::try_from(width), u32::try_from(height)) {
                     state.size = (width, height);
                 }
                 let fullscreen = u32::from(xdg_toplevel::State::Fullscreen);
-                let is = states.chunks_exact(4).any(|state| {
-                    u32::from_ne_bytes([state[0], state[1], state[2], state[3]]) == fullscreen
-                });
+                let is = states
+                    .chunks_exact(4)
+                    .any(|state| u32::from_ne_bytes([state[0], state[1], state[2], state[3]]) == fullscreen);
                 state.shared.note(|seen| seen.fullscreen = is);
             }
             xdg_toplevel::Event::Close => state.closed = true,
@@ -288,14 +254,7 @@ impl Dispatch<WlCallback, ()> for Client {
 }
 
 impl Dispatch<WlBuffer, u32> for Client {
-    fn event(
-        state: &mut Self,
-        _: &WlBuffer,
-        event: wl_buffer::Event,
-        id: &u32,
-        _: &Connection,
-        _: &QueueHandle<Self>,
-    ) {
+    fn event(state: &mut Self, _: &WlBuffer, event: wl_buffer::Event, id: &u32, _: &Connection, _: &QueueHandle<Self>) {
         if let (wl_buffer::Event::Release, Some(buffer)) = (event, state.buffers.get_mut(id)) {
             buffer.busy = false;
         }
@@ -327,8 +286,7 @@ impl Dispatch<WlRegistry, GlobalListContents> for Client {
         _: &QueueHandle<Self>,
     ) {
         // a window that was mapped while there was no monitor is not fullscreen on the first one unless it asks again
-        if matches!(&event, wl_registry::Event::Global { interface, .. } if interface == "wl_output")
-        {
+        if matches!(&event, wl_registry::Event::Global { interface, .. } if interface == "wl_output") {
             state.toplevel.set_fullscreen(None);
         }
     }
@@ -343,10 +301,7 @@ impl Dispatch<WlSeat, ()> for Client {
         _: &Connection,
         handle: &QueueHandle<Self>,
     ) {
-        let wl_seat::Event::Capabilities {
-            capabilities: WEnum::Value(has),
-        } = event
-        else {
+        let wl_seat::Event::Capabilities { capabilities: WEnum::Value(has) } = event else {
             return;
         };
         let old = seat.version() < 3;
@@ -386,12 +341,7 @@ impl Dispatch<WlPointer, ()> for Client {
         use wl_pointer::{Axis, ButtonState, Event};
         let is_vertical = |axis| axis == WEnum::Value(Axis::VerticalScroll);
         match event {
-            Event::Enter {
-                serial,
-                surface_x: x,
-                surface_y: y,
-                ..
-            } => {
+            Event::Enter { serial, surface_x: x, surface_y: y, .. } => {
                 // no cursor of its own: pictures stay exact even where cursors are drawn into them
                 pointer.set_cursor(serial, None, 0, 0);
                 state.shared.note(|seen| seen.pointer = Some((x, y)));
@@ -401,40 +351,22 @@ impl Dispatch<WlPointer, ()> for Client {
                 state.shared.note(|seen| seen.pointer = None);
                 state.hear(Input::PointerLeave);
             }
-            Event::Motion {
-                surface_x: x,
-                surface_y: y,
-                ..
-            } => {
+            Event::Motion { surface_x: x, surface_y: y, .. } => {
                 state.shared.note(|seen| seen.pointer = Some((x, y)));
                 state.hear(Input::Motion { x, y });
             }
-            Event::Button {
-                button: code,
-                state: pressed,
-                ..
-            } => {
-                state.hear(Input::Button {
-                    code,
-                    pressed: pressed == WEnum::Value(ButtonState::Pressed),
-                });
+            Event::Button { button: code, state: pressed, .. } => {
+                state.hear(Input::Button { code, pressed: pressed == WEnum::Value(ButtonState::Pressed) });
             }
-            Event::Axis { axis, value, .. } => state.hear(Input::Axis {
-                vertical: is_vertical(axis),
-                value,
-            }),
+            Event::Axis { axis, value, .. } => state.hear(Input::Axis { vertical: is_vertical(axis), value }),
             Event::AxisSource { axis_source } => state.hear(Input::AxisSource(axis_source.into())),
-            Event::AxisDiscrete { axis, discrete } => state.hear(Input::AxisDiscrete {
-                vertical: is_vertical(axis),
-                notches: discrete,
-            }),
-            Event::AxisValue120 { axis, value120 } => state.hear(Input::AxisValue120 {
-                vertical: is_vertical(axis),
-                v120: value120,
-            }),
-            Event::AxisStop { axis, .. } => state.hear(Input::AxisStop {
-                vertical: is_vertical(axis),
-            }),
+            Event::AxisDiscrete { axis, discrete } => {
+                state.hear(Input::AxisDiscrete { vertical: is_vertical(axis), notches: discrete })
+            }
+            Event::AxisValue120 { axis, value120 } => {
+                state.hear(Input::AxisValue120 { vertical: is_vertical(axis), v120: value120 })
+            }
+            Event::AxisStop { axis, .. } => state.hear(Input::AxisStop { vertical: is_vertical(axis) }),
             _ => {}
         }
     }
@@ -453,10 +385,8 @@ impl Dispatch<WlKeyboard, ()> for Client {
         match event {
             Event::Keymap { size, .. } => state.hear(Input::Keymap(size)),
             Event::Enter { keys, .. } => {
-                let keys = keys
-                    .chunks_exact(4)
-                    .map(|key| u32::from_ne_bytes([key[0], key[1], key[2], key[3]]))
-                    .collect();
+                let keys =
+                    keys.chunks_exact(4).map(|key| u32::from_ne_bytes([key[0], key[1], key[2], key[3]])).collect();
                 state.shared.note(|seen| seen.keyboard = true);
                 state.hear(Input::KeyboardEnter(keys));
             }
@@ -464,29 +394,13 @@ impl Dispatch<WlKeyboard, ()> for Client {
                 state.shared.note(|seen| seen.keyboard = false);
                 state.hear(Input::KeyboardLeave);
             }
-            Event::Key {
-                key: code,
-                state: pressed,
-                ..
-            } => {
-                state.hear(Input::Key {
-                    code,
-                    pressed: pressed == WEnum::Value(KeyState::Pressed),
-                });
+            Event::Key { key: code, state: pressed, .. } => {
+                state.hear(Input::Key { code, pressed: pressed == WEnum::Value(KeyState::Pressed) });
             }
             Event::Modifiers {
-                mods_depressed: depressed,
-                mods_latched: latched,
-                mods_locked: locked,
-                group,
-                ..
+                mods_depressed: depressed, mods_latched: latched, mods_locked: locked, group, ..
             } => {
-                state.hear(Input::Modifiers {
-                    depressed,
-                    latched,
-                    locked,
-                    group,
-                });
+                state.hear(Input::Modifiers { depressed, latched, locked, group });
             }
             _ => {}
         }
@@ -494,14 +408,7 @@ impl Dispatch<WlKeyboard, ()> for Client {
 }
 
 impl Dispatch<WlTouch, ()> for Client {
-    fn event(
-        state: &mut Self,
-        _: &WlTouch,
-        event: wl_touch::Event,
-        (): &(),
-        _: &Connection,
-        _: &QueueHandle<Self>,
-    ) {
+    fn event(state: &mut Self, _: &WlTouch, event: wl_touch::Event, (): &(), _: &Connection, _: &QueueHandle<Self>) {
         match event {
             wl_touch::Event::Down { id, x, y, .. } => state.hear(Input::TouchDown { id, x, y }),
             wl_touch::Event::Motion { id, x, y, .. } => state.hear(Input::TouchMotion { id, x, y }),

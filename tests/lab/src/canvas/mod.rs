@@ -146,13 +146,7 @@ impl Seen {
     pub fn keys(&self) -> Vec<(u32, bool)> {
         self.input
             .iter()
-            .filter_map(|event| {
-                if let Input::Key { code, pressed } = event {
-                    Some((*code, *pressed))
-                } else {
-                    None
-                }
-            })
+            .filter_map(|event| if let Input::Key { code, pressed } = event { Some((*code, *pressed)) } else { None })
             .collect()
     }
 
@@ -160,27 +154,19 @@ impl Seen {
     pub fn buttons(&self) -> Vec<(u32, bool)> {
         self.input
             .iter()
-            .filter_map(|event| {
-                if let Input::Button { code, pressed } = event {
-                    Some((*code, *pressed))
-                } else {
-                    None
-                }
-            })
+            .filter_map(
+                |event| {
+                    if let Input::Button { code, pressed } = event { Some((*code, *pressed)) } else { None }
+                },
+            )
             .collect()
     }
 
     /// All vertical wheel travel, 120 to a notch, from whichever event the seat's version has.
     pub fn wheel(&self) -> i32 {
         let travel = |event: &Input| match event {
-            Input::AxisValue120 {
-                vertical: true,
-                v120,
-            } => *v120,
-            Input::AxisDiscrete {
-                vertical: true,
-                notches,
-            } => notches * 120,
+            Input::AxisValue120 { vertical: true, v120 } => *v120,
+            Input::AxisDiscrete { vertical: true, notches } => notches * 120,
             _ => 0,
         };
         self.input.iter().map(travel).sum()
@@ -190,17 +176,7 @@ impl Seen {
     pub fn scrolled(&self) -> f64 {
         self.input
             .iter()
-            .filter_map(|event| {
-                if let Input::Axis {
-                    vertical: true,
-                    value,
-                } = event
-                {
-                    Some(*value)
-                } else {
-                    None
-                }
-            })
+            .filter_map(|event| if let Input::Axis { vertical: true, value } = event { Some(*value) } else { None })
             .sum()
     }
 
@@ -212,9 +188,7 @@ impl Seen {
             match code {
                 crate::keys::KEY_LEFTSHIFT | 54 => shift = pressed,
                 _ if pressed => text.extend(
-                    (' '..='~')
-                        .chain(['\n', '\t'])
-                        .find(|char| crate::keys::of_char(*char) == Some((code, shift))),
+                    (' '..='~').chain(['\n', '\t']).find(|char| crate::keys::of_char(*char) == Some((code, shift))),
                 ),
                 _ => {}
             }
@@ -225,32 +199,16 @@ impl Seen {
 
 impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Seen {
-            size,
-            seed,
-            drawn,
-            shown,
-            configures,
-            fullscreen,
-            keyboard,
-            pointer,
-            input,
-            ended,
-        } = self;
+        let Seen { size, seed, drawn, shown, configures, fullscreen, keyboard, pointer, input, ended } = self;
         writeln!(
             f,
             "{}x{} (fullscreen: {fullscreen}), picture {seed}, drawn {drawn}, shown {shown}, configures {configures}",
             size.0, size.1
         )?;
-        writeln!(
-            f,
-            "keyboard focus: {keyboard}, pointer: {pointer:?}, ended: {ended:?}"
-        )?;
+        writeln!(f, "keyboard focus: {keyboard}, pointer: {pointer:?}, ended: {ended:?}")?;
         let skipped = input.len().saturating_sub(40);
         writeln!(f, "input ({} events, the last of them):", input.len())?;
-        input[skipped..]
-            .iter()
-            .try_for_each(|event| writeln!(f, "    {event:?}"))
+        input[skipped..].iter().try_for_each(|event| writeln!(f, "    {event:?}"))
     }
 }
 
@@ -304,47 +262,31 @@ impl Canvas {
     /// # Panics
     /// When nobody listens at the socket.
     pub fn open(socket: &Path, seed: u32) -> Self {
-        let stream = UnixStream::connect(socket).unwrap_or_else(|error| {
-            panic!("no desktop for the canvas at {}: {error}", socket.display())
-        });
-        let wake = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
-            .expect("an eventfd");
-        let orders = Mutex::new(Orders {
-            seed,
-            ..Orders::default()
-        });
-        let shared = Arc::new(Shared {
-            seen: Mutex::default(),
-            changed: Condvar::new(),
-            orders,
-            wake,
-        });
+        let stream = UnixStream::connect(socket)
+            .unwrap_or_else(|error| panic!("no desktop for the canvas at {}: {error}", socket.display()));
+        let wake = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).expect("an eventfd");
+        let orders = Mutex::new(Orders { seed, ..Orders::default() });
+        let shared = Arc::new(Shared { seen: Mutex::default(), changed: Condvar::new(), orders, wake });
         let thread = thread::spawn({
             let shared = Arc::clone(&shared);
             move || {
-                let end = client::run(stream, &shared)
-                    .err()
-                    .map_or_else(|| "closed".to_owned(), |error| error.to_string());
+                let end =
+                    client::run(stream, &shared).err().map_or_else(|| "closed".to_owned(), |error| error.to_string());
                 shared.note(|seen| seen.ended = Some(end));
             }
         });
-        Canvas {
-            shared,
-            thread: Some(thread),
-        }
+        Canvas { shared, thread: Some(thread) }
     }
 
     /// Draws another picture.
     pub fn show(&self, seed: u32) {
-        self.shared
-            .order(|orders| (orders.seed, orders.animate) = (seed, false));
+        self.shared.order(|orders| (orders.seed, orders.animate) = (seed, false));
     }
 
     /// Draws the next seed's picture at every frame callback, or stops doing so.
     pub fn animate(&self, on: bool) {
         let seed = self.seen().seed;
-        self.shared
-            .order(|orders| (orders.seed, orders.animate) = (seed, on));
+        self.shared.order(|orders| (orders.seed, orders.animate) = (seed, on));
     }
 
     /// What it has seen so far.
@@ -361,11 +303,7 @@ impl Canvas {
     ///
     /// # Errors
     /// When it does not in time, or the client ended: what was seen instead.
-    pub fn wait<T>(
-        &self,
-        timeout: Duration,
-        mut look: impl FnMut(&Seen) -> Option<T>,
-    ) -> Result<T, String> {
+    pub fn wait<T>(&self, timeout: Duration, mut look: impl FnMut(&Seen) -> Option<T>) -> Result<T, String> {
         let until = Instant::now() + timeout;
         let mut seen = self.shared.seen();
         loop {
@@ -374,17 +312,9 @@ impl Canvas {
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() || seen.ended.is_some() {
-                return Err(format!(
-                    "the canvas did not see it within {timeout:?}, but: {}",
-                    *seen
-                ));
+                return Err(format!("the canvas did not see it within {timeout:?}, but: {}", *seen));
             }
-            seen = self
-                .shared
-                .changed
-                .wait_timeout(seen, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            seen = self.shared.changed.wait_timeout(seen, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
