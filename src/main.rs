@@ -2,21 +2,22 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use wolf_bridge::bridge::Bridge;
+use wolf_bridge::error::Error;
 use wolf_bridge::options::Options;
 
 fn main() -> ExitCode {
-    let options = Options::parse();
-    if let Err(error) = wolf_bridge::logging::init(&options.log) {
-        eprintln!("wolf-bridge: {error}");
-        return ExitCode::from(2);
-    }
-    match Bridge::run(options) {
+    match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("wolf-bridge: {error}");
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+fn run() -> Result<(), Error> {
+    let options = Options::read()?;
+    wolf_bridge::logging::init(&options.log).map_err(Error::Usage)?;
+    Bridge::run(options)
 }

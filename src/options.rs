@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
+use crate::error::Error;
+
 /// What to do when the host asks the window to close.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OnClose {
@@ -77,7 +79,7 @@ pub struct Options {
     pub on_close: OnClose,
 
     /// How long to wait for the guest, at the start and when it is lost (0: for ever)
-    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = parse_seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = parse_seconds, allow_negative_numbers = true)]
     pub guest_timeout: Duration,
 
     /// What to log: error, warn, info, debug, trace, or a filter such as wolf_bridge::video=trace
@@ -86,10 +88,32 @@ pub struct Options {
 }
 
 impl Options {
+    /// Reads the command line and the environment. Asked for help or the version, it prints that and ends
+    /// the program.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, in one line.
+    pub fn read() -> Result<Self, Error> {
+        Self::try_parse().map_err(|error| {
+            if !error.use_stderr() {
+                error.exit();
+            }
+            Error::Usage(one_line(&error.to_string()))
+        })
+    }
+
     /// The time limit for the guest; `None` waits for ever.
     pub fn guest_limit(&self) -> Option<Duration> {
         (!self.guest_timeout.is_zero()).then_some(self.guest_timeout)
     }
+}
+
+/// The parser's complaint without its paragraphs about usage.
+fn one_line(complaint: &str) -> String {
+    let lines = complaint.lines().map(str::trim).take_while(|line| !line.is_empty());
+    let complaint = lines.collect::<Vec<_>>().join(" ");
+    format!("{}; see wolf-bridge --help", complaint.trim_start_matches("error: "))
 }
 
 fn parse_host(text: &str) -> Result<PathBuf, String> {

@@ -112,7 +112,10 @@ impl Bridge {
         if let (Some(since), Some(limit)) = (self.guest.missing_since, self.guest.limit) {
             if now >= since + limit {
                 let why = self.guest.last_failure.clone();
-                let why = why.unwrap_or_else(|| "it sends no picture; is its session locked or frozen?".to_owned());
+                let why = why.unwrap_or_else(|| match self.guest.state {
+                    State::Live { .. } => "it sends no picture; is its session locked or frozen?".to_owned(),
+                    _ => "it does not answer on the session bus; is gnome-shell frozen?".to_owned(),
+                });
                 let seconds = limit.as_secs_f64();
                 self.end.get_or_insert(Err(Error::Guest(format!("no guest within {seconds} s: {why}"))));
                 return;

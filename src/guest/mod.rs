@@ -75,10 +75,18 @@ pub enum GuestError {
     #[error("no GNOME Shell on the session bus; start `gnome-shell --headless --wayland --no-x11` in the guest's session")]
     NoMutter,
     /// A call failed.
-    #[error("Mutter refused {call} ({why})")]
+    #[error("Mutter refused {call} ({why}); gnome-shell's log says more")]
     Refused {
         /// The method.
         call: &'static str,
+        /// The error's text.
+        why: String,
+    },
+    /// There is no such monitor, or it cannot be recorded.
+    #[error("Mutter does not show the monitor {connector} ({why}); leave --monitor out, or name one that the guest has")]
+    NoMonitor {
+        /// The name that was given.
+        connector: String,
         /// The error's text.
         why: String,
     },

@@ -158,7 +158,10 @@ fn answer_in_time(connection: &Connection) -> Result<(), String> {
     let mut events = connection.new_event_queue::<Answered>();
     let mut answered = Answered(false);
     let _callback = connection.display().sync(&events.handle(), ());
-    let closed = |error: &dyn std::fmt::Display| format!("closed the connection at once ({error}); is it a compositor?");
+    let closed = |error: &dyn std::fmt::Display| match connection.protocol_error() {
+        Some(_) => format!("does not speak Wayland as it should ({error}); is it the right socket?"),
+        None => format!("closed the connection at once ({error}); is it a compositor?"),
+    };
     let deadline = Instant::now() + PATIENCE;
     loop {
         events.flush().map_err(|error| closed(&error))?;

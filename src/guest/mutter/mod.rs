@@ -66,8 +66,11 @@ pub async fn run(number: u64, source: Source, report: impl Report) {
 }
 
 async fn connect() -> Result<Connection, GuestError> {
-    let address = std::env::var("DBUS_SESSION_BUS_ADDRESS")
-        .unwrap_or_else(|_| "the default place, as DBUS_SESSION_BUS_ADDRESS is not set".to_owned());
+    let address = match std::env::var("DBUS_SESSION_BUS_ADDRESS") {
+        Ok(address) if address.is_empty() => "an empty address".to_owned(),
+        Ok(address) => address,
+        Err(_) => "the default place, as DBUS_SESSION_BUS_ADDRESS is not set".to_owned(),
+    };
     let no_bus = |error: zbus::Error| GuestError::NoBus { address: address.clone(), why: error.to_string() };
     zbus::connection::Builder::session().map_err(no_bus)?.internal_executor(false).build().await.map_err(no_bus)
 }
@@ -130,7 +133,10 @@ async fn make_and_keep(
             cast.record_virtual(properties).await.map_err(refused("RecordVirtual"))?
         }
         Source::Monitor(connector) => {
-            cast.record_monitor(connector, properties).await.map_err(refused("RecordMonitor"))?
+            cast.record_monitor(connector, properties).await.map_err(|error| match refused("RecordMonitor")(error) {
+                GuestError::Refused { why, .. } => GuestError::NoMonitor { connector: connector.clone(), why },
+                other => other,
+            })?
         }
     };
     let stream = ScreenCastStreamProxy::builder(connection)
