@@ -104,7 +104,8 @@ fn a_guest_in_a_host(suite: Suite, kind: HostKind) {
     let edge = if matches!(kind, HostKind::Sway) { 0 } else { 8 };
     let host = RealHost::start(kind, 1280, 720);
     let gnome = Gnome::start_with(suite, &[("WB_ANIMATIONS", "0")]);
-    let bridge = Bridge::start(&host.socket(), &gnome.env(), &["--log", "debug,wolf_bridge=trace,calloop=info,zbus=info"]);
+    let bridge =
+        Bridge::start(&host.socket(), &gnome.env(), &["--log", "debug,wolf_bridge=trace,calloop=info,zbus=info"]);
     wait_for("a picture in the host", SOON, || (!host.screenshot().is_uniform()).then_some(()));
 
     let canvas = Canvas::open(&gnome.wayland_socket(), 7);
@@ -208,15 +209,24 @@ fn figures() {
     canvas.animate(true);
     let start = canvas.seen().shown + 120;
     let before = bridge.expect(canvas.wait(SOON, |seen| (seen.shown >= start).then_some(seen.shown)));
-    let (committed, copied, (cpu, _)) = (bridge.counter("committed"), bridge.counter("copied_bytes"), cost(bridge.pid()));
+    let (committed, copied, (cpu, _)) =
+        (bridge.counter("committed"), bridge.counter("copied_bytes"), cost(bridge.pid()));
     let began = std::time::Instant::now();
     let after = bridge.expect(canvas.wait(SOON, |seen| (seen.shown >= before + 600).then_some(seen.shown)));
     let seconds = began.elapsed().as_secs_f64();
     let (committed_after, (cpu_after, resident)) = (bridge.counter("committed"), cost(bridge.pid()));
     let frames = (committed_after - committed) as f64;
     let produced = (after - before) as f64;
-    println!("guest frames {produced} in {seconds:.1} s ({:.1}/s); committed {frames} ({:.1} %)", produced / seconds, 100.0 * frames / produced);
-    println!("bridge CPU per frame {:.3} ms; resident {:.1} MiB", (cpu_after - cpu).as_secs_f64() * 1000.0 / frames, resident as f64 / 1024.0);
+    println!(
+        "guest frames {produced} in {seconds:.1} s ({:.1}/s); committed {frames} ({:.1} %)",
+        produced / seconds,
+        100.0 * frames / produced
+    );
+    println!(
+        "bridge CPU per frame {:.3} ms; resident {:.1} MiB",
+        (cpu_after - cpu).as_secs_f64() * 1000.0 / frames,
+        resident as f64 / 1024.0
+    );
     println!("copied bytes {copied}; first frame to first commit {} us", bridge.counter("first_frame_to_commit_us"));
     println!("{}", bridge.end().last_line());
 }

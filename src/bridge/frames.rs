@@ -100,7 +100,8 @@ impl Bridge {
         let (Some(session), Some(window), None) = (self.guest.session(), self.frames.window, &self.frames.video) else {
             return;
         };
-        let asked = if session.resizable { StreamSize::Fixed(window.pixels.0, window.pixels.1) } else { StreamSize::Any };
+        let asked =
+            if session.resizable { StreamSize::Fixed(window.pixels.0, window.pixels.1) } else { StreamSize::Any };
         let offers = self.frames.negotiation.offers(&self.host.formats());
         match VideoStream::connect(None, session.node, &offers, asked, MaxRate(window.refresh)) {
             Ok(stream) => {
@@ -282,7 +283,11 @@ impl Bridge {
             self.stats.path = path;
             self.stats.why = why;
             let Negotiated { format, modifier, width, height } = frame.negotiated;
-            info!(?format, modifier = modifier.map(|it| format!("{it:#x}")), "frames of {width}x{height} by {path} ({why})");
+            info!(
+                ?format,
+                modifier = modifier.map(|it| format!("{it:#x}")),
+                "frames of {width}x{height} by {path} ({why})"
+            );
         }
         if self.stats.frame_committed() {
             info!(latency_us = self.stats.first_frame_to_commit.map(|it| it.as_micros() as u64), "first frame shown");

@@ -68,7 +68,8 @@ impl Bridge {
     /// Why it ended other than as asked; see [`Error::exit_code`].
     pub fn run(options: Options) -> Result<(), Error> {
         // Before any thread exists, so that every thread has them blocked.
-        let signals = Signals::new(&[Signal::SIGINT, Signal::SIGTERM, Signal::SIGUSR1]).context("signals cannot be handled")?;
+        let signals =
+            Signals::new(&[Signal::SIGINT, Signal::SIGTERM, Signal::SIGUSR1]).context("signals cannot be handled")?;
         let (host, queue) = Host::connect(&options)?;
         let mut event_loop = EventLoop::<Bridge>::try_new().context("no event loop")?;
         let handle = event_loop.handle();
@@ -139,7 +140,9 @@ impl Bridge {
                 Event::Video(VideoEvent::Empty) => self.stats.empty += 1,
                 Event::Video(VideoEvent::Removed(id)) => self.buffer_removed(id),
                 Event::Video(VideoEvent::Format(negotiated)) => self.format_settled(negotiated),
-                Event::Video(VideoEvent::UnknownFormat) => self.lose_session("the guest chose a format that was not offered"),
+                Event::Video(VideoEvent::UnknownFormat) => {
+                    self.lose_session("the guest chose a format that was not offered")
+                }
                 Event::Video(VideoEvent::Streaming) => debug!("the guest's stream runs"),
                 Event::Video(VideoEvent::Paused) => debug!("the guest's stream pauses"),
                 Event::Video(VideoEvent::Lost(why)) => self.lose_session(&why),
@@ -220,15 +223,11 @@ impl Bridge {
 
     /// One timer for everything that waits, set anew only when the earliest moment changes.
     fn arm_timer(&mut self, now: Instant) {
-        let earliest = [
-            self.host.output_deadline(),
-            self.frames.deadline(),
-            self.guest.deadline(),
-            self.input.deadline(now),
-        ]
-        .into_iter()
-        .flatten()
-        .min();
+        let earliest =
+            [self.host.output_deadline(), self.frames.deadline(), self.guest.deadline(), self.input.deadline(now)]
+                .into_iter()
+                .flatten()
+                .min();
         if self.timer.as_ref().map(|(_, at)| *at) == earliest {
             return;
         }

@@ -137,11 +137,16 @@ impl Bridge {
         let source = self.options.monitor.clone().map_or(Source::Virtual, Source::Monitor);
         let events = Rc::clone(&self.session_events);
         let (abort, aborted) = AbortHandle::new_pair();
-        let task = Abortable::new(mutter::run(number, source, move |event| events.borrow_mut().push_back(event)), aborted);
+        let task =
+            Abortable::new(mutter::run(number, source, move |event| events.borrow_mut().push_back(event)), aborted);
         // The executor lives as long as the loop.
-        if self.scheduler.schedule(async move {
-            let _ = task.await;
-        }).is_err() {
+        if self
+            .scheduler
+            .schedule(async move {
+                let _ = task.await;
+            })
+            .is_err()
+        {
             debug!("the executor is gone");
         }
         self.guest.state = State::Making { number, abort, until: now + PATIENCE };
@@ -172,7 +177,7 @@ impl Bridge {
                     (Sink::None, None)
                 }
             },
-            InputRoute::Notify(calls) => (Sink::Notify(NotifySink::new(calls)), None),
+            InputRoute::Notify(calls) => (Sink::Notify(Box::new(NotifySink::new(calls))), None),
             InputRoute::None => (Sink::None, None),
         };
         self.input.attach(sink);

@@ -64,7 +64,9 @@ pub enum SessionEvent {
 #[derive(Debug, Error)]
 pub enum GuestError {
     /// The session bus is not there.
-    #[error("no session bus at {address} ({why}); start the guest inside dbus-run-session and set DBUS_SESSION_BUS_ADDRESS")]
+    #[error(
+        "no session bus at {address} ({why}); start the guest inside dbus-run-session and set DBUS_SESSION_BUS_ADDRESS"
+    )]
     NoBus {
         /// Where it was looked for.
         address: String,
@@ -72,7 +74,9 @@ pub enum GuestError {
         why: String,
     },
     /// Nobody owns Mutter's name.
-    #[error("no GNOME Shell on the session bus; start `gnome-shell --headless --wayland --no-x11` in the guest's session")]
+    #[error(
+        "no GNOME Shell on the session bus; start `gnome-shell --headless --wayland --no-x11` in the guest's session"
+    )]
     NoMutter,
     /// A call failed.
     #[error("Mutter refused {call} ({why}); gnome-shell's log says more")]
@@ -83,7 +87,9 @@ pub enum GuestError {
         why: String,
     },
     /// There is no such monitor, or it cannot be recorded.
-    #[error("Mutter does not show the monitor {connector} ({why}); leave --monitor out, or name one that the guest has")]
+    #[error(
+        "Mutter does not show the monitor {connector} ({why}); leave --monitor out, or name one that the guest has"
+    )]
     NoMonitor {
         /// The name that was given.
         connector: String,

@@ -130,7 +130,12 @@ impl Host {
         }
     }
 
-    fn prepare_dmabuf(&mut self, frame: &Frame, planes: usize, made_for: (Negotiated, [Layout; MAX_PLANES])) -> Prepared {
+    fn prepare_dmabuf(
+        &mut self,
+        frame: &Frame,
+        planes: usize,
+        made_for: (Negotiated, [Layout; MAX_PLANES]),
+    ) -> Prepared {
         if let Some(entry) = self.buffers.entries.get(&frame.buffer) {
             return match entry.import {
                 Import::Ready(_) => Prepared::Ready,
@@ -157,7 +162,12 @@ impl Host {
         Prepared::Pending
     }
 
-    fn prepare_shm(&mut self, frame: &Frame, layout: ShmLayout, made_for: (Negotiated, [Layout; MAX_PLANES])) -> Prepared {
+    fn prepare_shm(
+        &mut self,
+        frame: &Frame,
+        layout: ShmLayout,
+        made_for: (Negotiated, [Layout; MAX_PLANES]),
+    ) -> Prepared {
         if self.buffers.entries.contains_key(&frame.buffer) {
             return Prepared::Ready;
         }

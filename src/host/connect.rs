@@ -129,9 +129,9 @@ impl Host {
 }
 
 fn check_required(globals: &GlobalList) -> Result<(), String> {
-    let missing = globals.contents().with_list(|list| {
-        REQUIRED.into_iter().find(|name| !list.iter().any(|global| global.interface == *name))
-    });
+    let missing = globals
+        .contents()
+        .with_list(|list| REQUIRED.into_iter().find(|name| !list.iter().any(|global| global.interface == *name)));
     match missing {
         None => Ok(()),
         Some(name) => Err(format!("has no {name}, which every desktop compositor has; is it the right socket?")),

@@ -1,7 +1,5 @@
 //! Wayland events into the host's state: one small handler per interface, deciding nothing.
 
-use std::os::fd::OwnedFd;
-
 use smithay_client_toolkit::compositor::CompositorHandler;
 use smithay_client_toolkit::output::{OutputHandler, OutputState};
 use smithay_client_toolkit::registry::{ProvidesRegistryState, RegistryState};
@@ -168,9 +166,19 @@ impl Dispatch<ZwpLinuxDmabufV1, Quiet> for Host {
         _: &QueueHandle<Self>,
     ) {
         // From version 4 on only feedback counts.
-        if let (3, zwp_linux_dmabuf_v1::Event::Modifier { format, modifier_hi, modifier_lo }) = (dmabuf.version(), event)
+        if let (3, zwp_linux_dmabuf_v1::Event::Modifier { format, modifier_hi, modifier_lo }) =
+            (dmabuf.version(), event)
         {
             host.feedback.modifier(format, u64::from(modifier_hi) << 32 | u64::from(modifier_lo));
+        }
+    }
+}
+
+impl Host {
+    /// A whole feedback has come.
+    fn formats_told(&mut self) {
+        if self.feedback.done() {
+            self.events.push_back(HostEvent::FormatsChanged);
         }
     }
 }
@@ -186,13 +194,9 @@ impl Dispatch<ZwpLinuxDmabufFeedbackV1, Quiet> for Host {
     ) {
         use zwp_linux_dmabuf_feedback_v1::Event;
         match event {
-            Event::FormatTable { fd, size } => host.feedback.format_table(&OwnedFd::from(fd), size),
+            Event::FormatTable { fd, size } => host.feedback.format_table(&fd, size),
             Event::TrancheFormats { indices } => host.feedback.tranche_formats(&indices),
-            Event::Done => {
-                if host.feedback.done() {
-                    host.events.push_back(HostEvent::FormatsChanged);
-                }
-            }
+            Event::Done => host.formats_told(),
             _ => {}
         }
     }
@@ -219,11 +223,4 @@ macro_rules! quiet {
     )+};
 }
 
-quiet!(
-    WlRegion,
-    WlShmPool,
-    WpViewporter,
-    WpViewport,
-    WpPresentation,
-    WpFractionalScaleManagerV1,
-);
+quiet!(WlRegion, WlShmPool, WpViewporter, WpViewport, WpPresentation, WpFractionalScaleManagerV1,);

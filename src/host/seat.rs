@@ -30,7 +30,14 @@ pub(super) struct OfSeat(u32);
 impl Host {
     pub(super) fn add_seat(&mut self, name: u32, version: u32) {
         let seat = self.registry.registry().bind(name, version.min(9), &self.queue, OfSeat(name));
-        self.seats.push(Seat { name, seat, pointer: None, keyboard: None, touch: None, scroll: ScrollFrame::default() });
+        self.seats.push(Seat {
+            name,
+            seat,
+            pointer: None,
+            keyboard: None,
+            touch: None,
+            scroll: ScrollFrame::default(),
+        });
     }
 
     pub(super) fn remove_seat(&mut self, name: u32) {
@@ -96,14 +103,7 @@ impl Host {
 }
 
 impl Dispatch<WlSeat, OfSeat> for Host {
-    fn event(
-        host: &mut Self,
-        _: &WlSeat,
-        event: wl_seat::Event,
-        of: &OfSeat,
-        _: &Connection,
-        _: &QueueHandle<Self>,
-    ) {
+    fn event(host: &mut Self, _: &WlSeat, event: wl_seat::Event, of: &OfSeat, _: &Connection, _: &QueueHandle<Self>) {
         let wl_seat::Event::Capabilities { capabilities } = event else { return };
         let capabilities = match capabilities {
             WEnum::Value(capabilities) => capabilities,
@@ -225,14 +225,7 @@ impl Dispatch<WlKeyboard, OfSeat> for Host {
 }
 
 impl Dispatch<WlTouch, OfSeat> for Host {
-    fn event(
-        host: &mut Self,
-        _: &WlTouch,
-        event: wl_touch::Event,
-        _: &OfSeat,
-        _: &Connection,
-        _: &QueueHandle<Self>,
-    ) {
+    fn event(host: &mut Self, _: &WlTouch, event: wl_touch::Event, _: &OfSeat, _: &Connection, _: &QueueHandle<Self>) {
         use wl_touch::Event;
         match event {
             Event::Down { id, x, y, .. } => host.input(InputEvent::TouchDown { id, x, y }),

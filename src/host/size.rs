@@ -54,7 +54,8 @@ pub fn decide(facts: &SizeFacts) -> WindowSize {
         None
     };
     let scale_120 = u64::from(scale_120.unwrap_or(120).clamp(60, 120 * 8));
-    let scaled = |side: u32| ((u64::from(side) * scale_120 + 60) / 120).clamp(1, u64::from(crate::options::MAX_SIDE)) as u32;
+    let scaled =
+        |side: u32| ((u64::from(side) * scale_120 + 60) / 120).clamp(1, u64::from(crate::options::MAX_SIDE)) as u32;
     let refresh = facts.output.map_or(0, |output| output.refresh);
     let refresh = if refresh == 0 { FALLBACK_REFRESH } else { refresh.clamp(1_000, 1_000_000) };
 

@@ -144,7 +144,8 @@ impl Host {
     pub(super) fn configured(&mut self, configure: &WindowConfigure) {
         let Some(window) = &mut self.window else { return };
         debug!(?configure.new_size, ?configure.state, "configure");
-        window.facts.configured = (configure.new_size.0.map(|side| side.get()), configure.new_size.1.map(|side| side.get()));
+        window.facts.configured =
+            (configure.new_size.0.map(|side| side.get()), configure.new_size.1.map(|side| side.get()));
         if matches!(window.stage, Stage::AwaitingConfigure | Stage::WaitingForOutput { .. }) {
             window.stage = Stage::Configured;
             // Only now: before the first configure it would break the mapping on Wolf.

@@ -63,7 +63,7 @@ struct Open {
 
 enum Stage {
     Handshake(EiHandshaker<'static>),
-    Live(EiEventConverter),
+    Live(Box<EiEventConverter>),
 }
 
 /// The client end of one EIS connection.
@@ -141,7 +141,7 @@ impl EiSink {
             Stage::Handshake(handshaker) => {
                 let done = handshaker.handle_event(event).map_err(|error| EiError::Protocol(error.to_string()))?;
                 if let Some(response) = done {
-                    self.stage = Stage::Live(EiEventConverter::new(&self.context, response));
+                    self.stage = Stage::Live(Box::new(EiEventConverter::new(&self.context, response)));
                 }
                 return Ok(());
             }
@@ -302,9 +302,10 @@ impl EiSink {
             _ => self.absolute.as_ref(),
         }?;
         let regions = open.device.regions();
-        let ours = self.mapping_id.as_deref().and_then(|id| {
-            regions.iter().find(|region| region.mapping_id.as_deref() == Some(id))
-        });
+        let ours = self
+            .mapping_id
+            .as_deref()
+            .and_then(|id| regions.iter().find(|region| region.mapping_id.as_deref() == Some(id)));
         let region = ours.or_else(|| regions.iter().find(|region| region.width > 0 && region.height > 0))?;
         (region.width > 0 && region.height > 0).then(|| Region {
             x: region.x.into(),
@@ -388,9 +389,8 @@ impl EiSink {
             }
         }
         let state = if pressed { ButtonState::Press } else { ButtonState::Released };
-        let sent = self.pointer(false, |device| {
-            device.interface::<ei::Button>().map(|button| button.button(code, state))
-        });
+        let sent =
+            self.pointer(false, |device| device.interface::<ei::Button>().map(|button| button.button(code, state)));
         let place = if self.relative.is_some() { &mut self.relative } else { &mut self.absolute };
         if let Some(open) = place {
             open.unframed_button |= sent;

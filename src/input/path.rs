@@ -20,7 +20,7 @@ pub enum Sink {
     /// To an EIS server.
     Ei(Box<EiSink>),
     /// To Mutter's Notify* methods.
-    Notify(NotifySink),
+    Notify(Box<NotifySink>),
 }
 
 /// The input path of the bridge.

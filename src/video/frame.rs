@@ -197,10 +197,7 @@ mod tests {
     #[test]
     fn a_whole_frame_passes() {
         let whole = Layout { offset: 0, stride: 40, size: 400 };
-        assert_eq!(
-            frame(400, 400, whole, 10, 10).check_shm(),
-            Ok(ShmLayout { offset: 0, stride: 40, file_size: 400 })
-        );
+        assert_eq!(frame(400, 400, whole, 10, 10).check_shm(), Ok(ShmLayout { offset: 0, stride: 40, file_size: 400 }));
     }
 
     #[test]

@@ -106,7 +106,8 @@ fn fraction(MaxRate(millihertz): MaxRate) -> Fraction {
 
 /// The answer to a settled format: kind of memory, number of buffers, and the metadata we read.
 pub fn buffer_params(is_dmabuf: bool) -> Vec<Vec<u8>> {
-    let kinds = if is_dmabuf { 1 << sys::SPA_DATA_DmaBuf } else { 1 << sys::SPA_DATA_MemFd | 1 << sys::SPA_DATA_MemPtr };
+    let kinds =
+        if is_dmabuf { 1 << sys::SPA_DATA_DmaBuf } else { 1 << sys::SPA_DATA_MemFd | 1 << sys::SPA_DATA_MemPtr };
     let buffers = Object {
         type_: SpaTypes::ObjectParamBuffers.as_raw(),
         id: ParamType::Buffers.as_raw(),

@@ -31,7 +31,9 @@ use crate::video::raw;
 #[derive(Debug, Error)]
 pub enum VideoError {
     /// libpipewire itself does not start.
-    #[error("libpipewire cannot start here; install its client.conf and modules (on Debian: pipewire-bin, libpipewire-0.3-modules)")]
+    #[error(
+        "libpipewire cannot start here; install its client.conf and modules (on Debian: pipewire-bin, libpipewire-0.3-modules)"
+    )]
     NoContext,
     /// No loop or connection.
     #[error("no PipeWire answers ({0}); start pipewire in the guest's session, or set PIPEWIRE_RUNTIME_DIR")]

@@ -12,9 +12,9 @@ use tracing::{debug, warn};
 use zbus::Connection;
 use zbus::zvariant::{OwnedObjectPath, Value};
 
-use crate::guest::{GuestError, InputRoute, Session, SessionEvent, TaskGuard};
 use crate::guest::mutter::remote_desktop::{RemoteDesktopProxy, RemoteDesktopSessionProxy};
 use crate::guest::mutter::screen_cast::{ScreenCastProxy, ScreenCastSessionProxy, ScreenCastStreamProxy};
+use crate::guest::{GuestError, InputRoute, Session, SessionEvent, TaskGuard};
 use crate::input::notify::{Call, Calls};
 
 mod remote_desktop;
@@ -149,9 +149,11 @@ async fn make_and_keep(
     let mut added = stream.receive_pipe_wire_stream_added().await.map_err(refused("PipeWireStreamAdded"))?;
 
     let (input, kind) = input_route(connection, &path, &remote).await;
-    let mapping_id = stream.parameters().await.ok().and_then(|mut parameters| {
-        parameters.remove("mapping-id").and_then(|value| String::try_from(value).ok())
-    });
+    let mapping_id = stream
+        .parameters()
+        .await
+        .ok()
+        .and_then(|mut parameters| parameters.remove("mapping-id").and_then(|value| String::try_from(value).ok()));
     remote.start().await.map_err(refused("RemoteDesktop.Session.Start"))?;
     let node = match added.next().await {
         Some(signal) => signal.args().map_err(refused("PipeWireStreamAdded"))?.node_id,
