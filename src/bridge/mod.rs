@@ -1,7 +1,7 @@
 //! The loop, the one `match` where the paths meet, and the life cycle.
 //!
-//! Sources turn bytes into events and queue them; after every turn of the loop [`Bridge::drain`] takes
-//! them in order. [`session`] brings guests up again, [`frames`] moves frames.
+//! Sources turn bytes into events and queue them; after every turn of the loop `Bridge::drain` takes
+//! them in order. `session` brings guests up again, `frames` moves frames.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;

@@ -1,4 +1,4 @@
-//! The frame path's guest end: PipeWire. [`format`] and [`negotiation`] decide what to ask for (pure),
+//! The frame path's guest end: PipeWire. [`mod@format`] and [`negotiation`] decide what to ask for (pure),
 //! [`mailbox`] which frame goes next (pure), [`pods`] and [`stream`] talk to PipeWire.
 //! Nothing here knows of Wayland.
 
