@@ -388,6 +388,39 @@ fn a_wheel_arrives_as_notches_whatever_the_host_makes_of_them() {
 }
 
 #[test]
+fn seats_of_every_age_are_understood() {
+    for version in [1, 3, 4, 5, 7, 8, 9] {
+        let host = FakeHost::builder().with_version("wl_seat", version);
+        let world = World::with(Way::Eis, host, options(Way::Eis), &[]);
+        // 10 units a notch, where the distance is all that there is.
+        let pointer = world.host.pointer().move_to(320.0, 180.0).click(BTN_LEFT);
+        pointer.axis(Axis::Vertical, 10.0);
+        if version >= 8 {
+            pointer.axis_value120(Axis::Vertical, 120);
+        } else if version >= 5 {
+            pointer.axis_discrete(Axis::Vertical, 1);
+        }
+        pointer.frame();
+        world.host.keyboard().tap(KEY_A);
+        world.host.touch().tap(5.0, 5.0);
+        let all = world.arrived();
+        let wanted = [
+            Button(BTN_LEFT, true),
+            Button(BTN_LEFT, false),
+            Scroll(0.0, 10.0),
+            Key(KEY_A, true),
+            Key(KEY_A, false),
+            TouchDown(0, 5.0, 5.0),
+            TouchUp(0),
+        ];
+        assert_eq!(actions(&all), wanted, "wl_seat {version}");
+        assert_eq!(motions(&all).last(), Some(&(320.0, 180.0)), "wl_seat {version}");
+        world.check();
+        world.end();
+    }
+}
+
+#[test]
 fn fingers_scroll_and_stop() {
     for way in BOTH {
         let world = World::new(way);
@@ -812,6 +845,73 @@ fn a_storm_of_resizes_leaves_nothing_stuck_and_nothing_astray() {
     assert!(!all.iter().any(|got| matches!(got, Got::Dropped(..) | Got::ButtonOnAbsolute(..))), "{all:?}");
     world.check();
     world.end();
+}
+
+#[test]
+fn a_drag_survives_a_resize_of_the_window() {
+    for way in BOTH {
+        let world = World::new(way);
+        let pointer = world.host.pointer().move_to(100.0, 100.0).press(BTN_LEFT);
+        world.arrived();
+        let producer = world.bridge.expect(world.guest.mutter.producer(SOON));
+        for (width, height) in [(1920, 1080), (800, 600)] {
+            world.host.set_output_mode(width, height, 60_000);
+            pointer.move_to(300.0, 300.0);
+            let size = (width as u32, height as u32);
+            world.bridge.expect(producer.streaming_at(size, SOON));
+            world.bridge.expect(producer.send(Fill::Coded(2), SOON));
+            let lifted = |s: &fake_guest::ProducerState| s.ready().filter(|f| f.max_framerate == (1000, 1));
+            world.bridge.expect(producer.wait(lifted, SOON));
+            pointer.move_to(400.0, 300.0);
+        }
+        pointer.release(BTN_LEFT).move_to(100.0, 50.0).click(BTN_RIGHT);
+        let all = world.arrived();
+        let clicks = [(BTN_LEFT, true), (BTN_LEFT, false), (BTN_RIGHT, true), (BTN_RIGHT, false)];
+        assert_eq!(actions(&all), clicks.map(|(code, down)| Button(code, down)), "{way:?}");
+        assert_eq!(motions(&all).last(), Some(&(100.0, 50.0)), "{way:?}: {all:?}");
+        world.check();
+        world.end();
+    }
+}
+
+#[test]
+fn a_finger_that_was_down_when_its_device_went_is_forgotten() {
+    let world = World::new(Way::Eis);
+    world.bridge.expect(world.guest.eis.emulating(DeviceKind::Touch, SOON));
+    let touch = world.host.touch().down(4, 10.0, 10.0).frame();
+    world.waits_for(TouchDown(0, 10.0, 10.0));
+    let gone = world.removals();
+    world.guest.eis.recreate();
+    world.noticed_removals(gone + 2);
+    touch.motion(4, 20.0, 20.0).frame().up(4).frame().tap(30.0, 30.0);
+    let wanted = [TouchDown(0, 10.0, 10.0), TouchDown(0, 30.0, 30.0), TouchUp(0)];
+    assert_eq!(world.arrived(), wanted);
+    let state = world.guest.eis.state();
+    // The server took the device away with the finger down; that is its own doing.
+    assert_eq!(state.left_held, ["touch 0 on Touch"]);
+    assert_eq!(state.violations, Vec::<String>::new());
+    assert_eq!(state.held(), Vec::<String>::new());
+}
+
+#[test]
+fn what_an_ended_session_held_is_not_released_in_the_next() {
+    for way in BOTH {
+        let world = World::new(way);
+        press_some(&world);
+        world.guest.mutter.close_session();
+        wait_for("another session", SOON, || (world.sessions() > 1).then_some(()));
+        let made = |s: &fake_guest::MutterState| s.producer().filter(|_| s.remote_sessions.len() == 1);
+        world.bridge.expect(world.guest.mutter.wait(made, SOON));
+        world.settle();
+        let before = world.arrived().len();
+        world.host.pointer().release(BTN_LEFT).release(BTN_MIDDLE).click(BTN_RIGHT);
+        world.host.keyboard().release(KEY_LEFTCTRL).tap(KEY_A);
+        let after = world.arrived().split_off(before);
+        let wanted = [Button(BTN_RIGHT, true), Button(BTN_RIGHT, false), Key(KEY_A, true), Key(KEY_A, false)];
+        assert_eq!(actions(&after), wanted, "{way:?}");
+        assert_eq!(world.guest.eis.state().violations, Vec::<String>::new());
+        assert_eq!(world.guest.eis.state().held(), Vec::<String>::new());
+    }
 }
 
 #[test]
