@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use common::{Bridge, Ended, SOON, wait_for};
-use fake_guest::{FakeGuest, Fill, GuestOptions, Linker, Monitor, MutterOptions};
+use fake_guest::{FakeGuest, Fill, GuestOptions, Linker, Monitor, MutterOptions, Refusal};
 use fake_host::{BadTable, Broken, Builder, Dmabuf, FakeHost, fourcc, modifier};
 
 const NO_ENV: &[(&str, &str)] = &[];
@@ -287,12 +287,23 @@ fn no_pipewire() {
 }
 
 #[test]
+fn no_pipewire_for_mutter_either() {
+    let host = wolf().start().unwrap();
+    let mut guest = FakeGuest::start(GuestOptions::default()).unwrap();
+    guest.pipewire.stop();
+    let ended = Bridge::start(host.socket(), &guest.env(), &["--guest-timeout", "0.7"]).ended();
+    failed(&ended, 4, &["Mutter ended the session before it had a stream", "does pipewire run"]);
+    all_given_back(&guest);
+}
+
+#[test]
 fn a_pipewire_that_starts_late_is_found() {
     let host = wolf().start().unwrap();
     let mut guest = FakeGuest::start(GuestOptions::default()).unwrap();
     guest.pipewire.stop();
     let bridge = Bridge::start(host.socket(), &guest.env(), &["--guest-timeout", "20"]);
-    wait_for("two tries", SOON, || (guest.mutter.state().sessions_made >= 2).then_some(()));
+    // Mutter ends a session that it has no stream for; that is not waited out.
+    wait_for("two tries", Duration::from_secs(10), || (guest.mutter.state().sessions_made >= 2).then_some(()));
     guest.pipewire.restart().unwrap();
     shows_a_picture(&host, &guest, &bridge);
     bridge.end();
@@ -355,6 +366,43 @@ fn a_frozen_mutter_is_told_and_the_window_can_still_be_closed() {
     let began = Instant::now();
     bridge.end();
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+}
+
+#[test]
+fn an_input_server_that_throws_us_out_is_named() {
+    let host = wolf().start().unwrap();
+    let mut options = GuestOptions::default();
+    options.eis.refuse = Some(Refusal::Disconnect);
+    let guest = FakeGuest::start(options).unwrap();
+    let ended = Bridge::start(host.socket(), &guest.env(), &["--guest-timeout", "0.7"]).ended();
+    failed(&ended, 4, &["the guest's input server ended the connection"]);
+    // It waits longer each time.
+    assert!(guest.mutter.state().sessions_made <= 5, "{}", guest.mutter.state().sessions_made);
+    all_given_back(&guest);
+}
+
+#[test]
+fn a_signal_ends_the_wait_for_a_guest() {
+    for signal in [rustix::process::Signal::TERM, rustix::process::Signal::INT] {
+        let host = wolf().start().unwrap();
+        let bridge = Bridge::start(host.socket(), NO_ENV, &[]);
+        wait_for("the bridge misses its bus", SOON, || bridge.log().contains("no session bus").then_some(()));
+        let pid = rustix::process::Pid::from_raw(bridge.pid() as i32).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+        let ended = bridge.ended();
+        assert_eq!(ended.code, Some(0), "{}", ended.log);
+        host.wait(|seen| seen.client_gone(), SOON).unwrap();
+    }
+}
+
+#[test]
+fn a_close_ends_the_wait_for_a_guest() {
+    let host = wolf().start().unwrap();
+    let bridge = Bridge::start(host.socket(), NO_ENV, &[]);
+    bridge.expect(host.wait(|seen| !seen.windows.is_empty(), SOON));
+    assert!(host.close_toplevel());
+    let ended = bridge.ended();
+    assert_eq!(ended.code, Some(0), "{}", ended.log);
 }
 
 #[test]

@@ -155,9 +155,15 @@ async fn make_and_keep(
         .ok()
         .and_then(|mut parameters| parameters.remove("mapping-id").and_then(|value| String::try_from(value).ok()));
     remote.start().await.map_err(refused("RemoteDesktop.Session.Start"))?;
-    let node = match added.next().await {
-        Some(signal) => signal.args().map_err(refused("PipeWireStreamAdded"))?.node_id,
-        None => return Err(GuestError::Ended("the session bus went away".into())),
+    let mut gone = name_lost(connection).boxed_local();
+    // Without PipeWire there will be no node, and Mutter ends the session.
+    let ended = select(select(remote_closed.next(), cast_closed.next()), &mut gone);
+    let node = match select(added.next(), ended).await {
+        Either::Left((Some(signal), _)) => signal.args().map_err(refused("PipeWireStreamAdded"))?.node_id,
+        _ => {
+            let why = "Mutter ended the session before it had a stream; does pipewire run in the guest's session?";
+            return Err(GuestError::Ended(why.into()));
+        }
     };
     debug!(node, ?mapping_id, %stream_path, kind, "session started");
 
@@ -180,16 +186,6 @@ async fn make_and_keep(
 
     let last_calls = calls.clone();
 
-    let gone = async {
-        let bus = zbus::fdo::DBusProxy::new(connection).await.ok()?;
-        let mut changes = bus.receive_name_owner_changed_with_args(&[(0, "org.gnome.Mutter.ScreenCast")]).await.ok()?;
-        while let Some(change) = changes.next().await {
-            if change.args().ok()?.new_owner().is_none() {
-                return Some(());
-            }
-        }
-        None
-    };
     let sending = async {
         match calls {
             Some(calls) => send_calls(&calls, &remote, stream_path.as_str()).await,
@@ -213,6 +209,21 @@ async fn make_and_keep(
     // The other side may be gone already; leaving the bus ends the session too.
     let _ = remote.stop().await;
     Ok(why)
+}
+
+/// Ends when GNOME Shell has left the bus.
+async fn name_lost(connection: &Connection) {
+    let watched = async {
+        let bus = zbus::fdo::DBusProxy::new(connection).await.ok()?;
+        let mut changes = bus.receive_name_owner_changed_with_args(&[(0, "org.gnome.Mutter.ScreenCast")]).await.ok()?;
+        while let Some(change) = changes.next().await {
+            if change.args().ok()?.new_owner().is_none() {
+                return Some(());
+            }
+        }
+        None
+    };
+    let _ = watched.await;
 }
 
 /// EIS where there is one, else (GNOME 43, 44, or a refusal) the Notify* methods.
