@@ -87,10 +87,9 @@ impl Frames {
         link.into_iter().chain(self.resizing.deadline()).min()
     }
 
-    fn give_back(&self, id: BufferId) {
-        if let Some(video) = &self.video {
-            video.stream.give_back(id);
-        }
+    /// Gives a buffer back to the guest; false when the guest has taken it away meanwhile.
+    fn give_back(&self, id: BufferId) -> bool {
+        self.video.as_ref().is_some_and(|video| video.stream.give_back(id))
     }
 }
 
@@ -125,8 +124,9 @@ impl Bridge {
             if let Some(token) = video.token.take() {
                 self.handle.remove(token);
             }
-            // Its frames die with it; the one in the mailbox is counted.
-            self.stats.dropped += u64::from(self.frames.mailbox.discard_if(|_| true).is_some());
+            // Memory that only the stream has dies with it; a waiting frame with files of its own is still shown.
+            let gone = self.frames.mailbox.discard_if(|frame| frame.kind() == Some(Kind::MemPtr));
+            self.stats.dropped += u64::from(gone.is_some());
             drop(video);
             self.host.forget_all();
         }
@@ -203,19 +203,23 @@ impl Bridge {
         if std::mem::take(&mut self.frames.format_is_new) {
             self.input.stream_shown();
         }
-        let size = StreamSize::Fixed(frame.negotiated.width, frame.negotiated.height);
         if let Some(overtaken) = self.frames.mailbox.put(frame) {
-            self.frames.give_back(overtaken.buffer);
-            self.stats.dropped += 1;
+            self.drop_frame(overtaken.buffer);
         }
         self.commit_waiting();
-        // The monitor has its size and refresh rate now: lift the guest's limit on the rate.
-        if let Some(video) = self.frames.video.as_mut().filter(|video| video.step == RateStep::Refresh) {
-            if video.asked == size {
-                video.step = RateStep::Lifted;
-                self.offer_again("the refresh rate is settled");
-            }
+    }
+
+    /// Nobody needs this buffer any more: it goes back to the guest, or, if that has taken it away, is forgotten.
+    fn let_go(&mut self, id: BufferId) {
+        if !self.frames.give_back(id) {
+            self.host.forget(id);
         }
+    }
+
+    /// A frame will not be shown.
+    fn drop_frame(&mut self, id: BufferId) {
+        self.let_go(id);
+        self.stats.dropped += 1;
     }
 
     /// Moves the waiting frame on, if it can.
@@ -241,7 +245,7 @@ impl Bridge {
             }
             Prepared::MustCopy(reason) => {
                 if self.commit_copy(&frame, reason) {
-                    self.frames.give_back(frame.buffer);
+                    self.let_go(frame.buffer);
                     return;
                 }
             }
@@ -254,8 +258,7 @@ impl Bridge {
             }
             Prepared::Ready | Prepared::Pending => {}
         }
-        self.frames.give_back(frame.buffer);
-        self.stats.dropped += 1;
+        self.drop_frame(frame.buffer);
     }
 
     fn commit_copy(&mut self, frame: &Frame, reason: CopyReason) -> bool {
@@ -292,6 +295,15 @@ impl Bridge {
         if self.stats.frame_committed() {
             info!(latency_us = self.stats.first_frame_to_commit.map(|it| it.as_micros() as u64), "first frame shown");
         }
+        // The monitor has its size and refresh rate now: lift the guest's limit on the rate. Not before there is a
+        // picture of that size, since it takes a moment in which the guest sends none.
+        let size = StreamSize::Fixed(frame.negotiated.width, frame.negotiated.height);
+        if let Some(video) = &mut self.frames.video {
+            if video.step == RateStep::Refresh && video.asked == size {
+                video.step = RateStep::Lifted;
+                self.offer_again("the refresh rate is settled");
+            }
+        }
     }
 
     pub(super) fn frame_done(&mut self) {
@@ -301,20 +313,26 @@ impl Bridge {
 
     pub(super) fn buffer_released(&mut self, id: BufferId) {
         self.stats.buffer_released();
-        self.frames.give_back(id);
+        self.let_go(id);
     }
 
     pub(super) fn buffer_removed(&mut self, id: BufferId) {
-        if self.frames.mailbox.discard_if(|frame| frame.buffer == id).is_some() {
-            self.stats.dropped += 1;
+        let waiting = self.frames.mailbox.waiting().filter(|frame| frame.buffer == id);
+        match waiting.map(|frame| frame.kind()) {
+            None => self.host.forget(id),
+            Some(Some(Kind::MemPtr)) => {
+                if self.frames.mailbox.discard_if(|_| true).is_some() {
+                    self.drop_frame(id);
+                }
+            }
+            // Its descriptors are ours: it can still be shown, and may be the guest's only picture for long.
+            Some(_) => {}
         }
-        self.host.forget(id);
     }
 
     pub(super) fn import_refused(&mut self, id: BufferId) {
         if let Some(frame) = self.frames.mailbox.discard_if(|frame| frame.buffer == id) {
-            self.stats.dropped += 1;
-            self.frames.give_back(id);
+            self.drop_frame(id);
             self.refused(frame.negotiated);
         }
     }

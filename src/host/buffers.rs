@@ -74,8 +74,6 @@ struct Entry {
     made_for: (Negotiated, [Layout; MAX_PLANES]),
     pool: Option<(u64, u64)>,
     lent: bool,
-    /// The guest took the buffer away while it was lent.
-    removed: bool,
 }
 
 #[derive(Debug)]
@@ -157,7 +155,7 @@ impl Host {
         let negotiated = frame.negotiated;
         params.create(negotiated.width as i32, negotiated.height as i32, negotiated.format.fourcc(), Flags::empty());
         self.buffers.imports += 1;
-        let entry = Entry { import: Import::Pending(params), made_for, pool: None, lent: false, removed: false };
+        let entry = Entry { import: Import::Pending(params), made_for, pool: None, lent: false };
         self.buffers.entries.insert(frame.buffer, entry);
         Prepared::Pending
     }
@@ -202,7 +200,7 @@ impl Host {
         let data = GuestBuffer(AtomicU64::new(frame.buffer.0));
         let buffer = pool.pool.create_buffer(offset, width, height, stride, format, &self.queue, data);
         self.buffers.imports += 1;
-        let entry = Entry { import: Import::Ready(buffer), made_for, pool: Some(file), lent: false, removed: false };
+        let entry = Entry { import: Import::Ready(buffer), made_for, pool: Some(file), lent: false };
         self.buffers.entries.insert(frame.buffer, entry);
         Prepared::Ready
     }
@@ -259,19 +257,10 @@ impl Host {
         Some(bytes as u64)
     }
 
-    /// The guest took a buffer away. True when it can be forgotten at once; a lent one lives on until
-    /// the host releases it.
-    pub fn forget(&mut self, id: BufferId) -> bool {
-        match self.buffers.entries.get_mut(&id) {
-            Some(entry) if entry.lent => {
-                entry.removed = true;
-                false
-            }
-            Some(_) => {
-                self.destroy(id);
-                true
-            }
-            None => true,
+    /// The guest took a buffer away. What the host still holds stays: to be forgotten again when it is released.
+    pub fn forget(&mut self, id: BufferId) {
+        if self.buffers.entries.get(&id).is_some_and(|entry| !entry.lent) {
+            self.destroy(id);
         }
     }
 
@@ -320,13 +309,8 @@ impl Dispatch<WlBuffer, GuestBuffer> for Host {
     ) {
         if let wl_buffer::Event::Release = event {
             let id = BufferId(data.0.load(Ordering::Relaxed));
-            if let Some(entry) = host.buffers.entries.get_mut(&id) {
-                if !std::mem::take(&mut entry.lent) {
-                    return;
-                }
-                if entry.removed {
-                    host.destroy(id);
-                }
+            let lent = host.buffers.entries.get_mut(&id).map(|entry| std::mem::take(&mut entry.lent));
+            if lent == Some(true) {
                 host.events.push_back(HostEvent::Released(id));
             }
         }

@@ -201,13 +201,14 @@ impl VideoStream {
         }
     }
 
-    /// Gives a buffer back to the guest; a buffer that is gone is left alone.
-    pub fn give_back(&self, id: BufferId) {
+    /// Gives a buffer back to the guest; false when it is gone.
+    pub fn give_back(&self, id: BufferId) -> bool {
         // The borrow ends before PipeWire is called.
         let pointer = self.shared.borrow().buffers.iter().find(|live| live.id == id).map(|live| live.pointer);
         if let Some(pointer) = pointer {
             raw::queue(&self.stream, pointer);
         }
+        pointer.is_some()
     }
 
     /// Hands the pixels of a buffer in memory without a file to `read`; false when the buffer is gone or
