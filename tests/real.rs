@@ -195,6 +195,15 @@ fn cost(pid: u32) -> (Duration, u64) {
     (Duration::from_nanos(nanoseconds), resident.expect("VmRSS"))
 }
 
+/// How often all threads of a process went to sleep so far.
+fn switches(pid: u32) -> u64 {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
+    tasks
+        .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("status")).ok())
+        .filter_map(|text| text.lines().find_map(|it| it.strip_prefix("voluntary_ctxt_switches:")?.trim().parse().ok()))
+        .sum::<u64>()
+}
+
 /// The figures of the frame path with software rendering: an animated window in GNOME 48, 1280x720, in sway.
 /// `cargo test --release --test real -- --ignored --nocapture figures`
 #[test]
@@ -209,6 +218,9 @@ fn figures() {
     wait_for("a picture in the host", SOON, || (!host.screenshot().is_uniform()).then_some(()));
     let canvas = Canvas::open(&gnome.wayland_socket(), 7);
     bridge.expect(canvas.wait_for_size(1280, 720, SOON));
+    let idle = switches(bridge.pid());
+    std::thread::sleep(Duration::from_secs(10));
+    println!("wake-ups in 10 s with nothing to show: {}", switches(bridge.pid()) - idle);
     canvas.animate(true);
     let start = canvas.seen().shown + 120;
     let before = bridge.expect(canvas.wait(SOON, |seen| (seen.shown >= start).then_some(seen.shown)));

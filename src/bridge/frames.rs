@@ -8,7 +8,7 @@ use calloop::{Interest, Mode, PostAction, RegistrationToken};
 use tracing::{debug, info, warn};
 
 use crate::bridge::Bridge;
-use crate::host::buffers::{CopyReason, Prepared};
+use crate::host::buffers::{CopyReason, Pixels, Prepared};
 use crate::host::size::WindowSize;
 use crate::stats::Path;
 use crate::video::frame::{BufferId, Frame, Kind, Negotiated};
@@ -262,14 +262,16 @@ impl Bridge {
     }
 
     fn commit_copy(&mut self, frame: &Frame, reason: CopyReason) -> bool {
-        let Some(video) = &self.frames.video else { return false };
         let host = &mut self.host;
         let mut copied = None;
-        match frame.kind() {
-            Some(Kind::MemPtr) => {
-                video.stream.with_memory(frame.buffer, |memory| copied = host.commit_copy(frame, memory));
+        match (frame.planes.first().and_then(|plane| plane.fd.as_ref()), &self.frames.video) {
+            (Some(file), _) => copied = host.commit_copy(frame, Pixels::File(file)),
+            (None, Some(video)) => {
+                video.stream.with_memory(frame.buffer, |memory| {
+                    copied = host.commit_copy(frame, Pixels::Memory(memory));
+                });
             }
-            _ => copied = crate::video::raw::with_file(frame, |memory| host.commit_copy(frame, memory)),
+            (None, None) => {}
         }
         let Some(bytes) = copied else { return false };
         self.stats.copied_bytes += bytes;

@@ -2,7 +2,9 @@
 //! buffer goes away. Pixels are copied only where nothing else can work.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{OFlags, SealFlags};
@@ -38,6 +40,32 @@ impl CopyReason {
             Self::NotWritable => "the guest's memory cannot be mapped for writing",
             Self::TooLarge => "the guest's memory is too large for wl_shm",
         }
+    }
+}
+
+/// Where the pixels of a frame are, for those that have to be copied.
+#[derive(Clone, Copy, Debug)]
+pub enum Pixels<'a> {
+    /// In memory of ours.
+    Memory(&'a [u8]),
+    /// In the guest's file. Read, not mapped: one that shrinks under a mapping would kill us.
+    File(&'a File),
+}
+
+impl Pixels<'_> {
+    /// Copies rows of `row` bytes to `canvas`, which has no gaps; `None` when they are not all there.
+    fn copy(self, layout: &ShmLayout, row: usize, canvas: &mut [u8]) -> Option<()> {
+        let starts = (0..).map(|index: u64| layout.offset + index * u64::from(layout.stride));
+        for (to, start) in canvas.chunks_exact_mut(row).zip(starts) {
+            match self {
+                Self::Memory(memory) => {
+                    let start = usize::try_from(start).ok()?;
+                    to.copy_from_slice(memory.get(start..)?.get(..row)?);
+                }
+                Self::File(file) => file.read_exact_at(to, start).ok()?,
+            }
+        }
+        Some(())
     }
 }
 
@@ -221,9 +249,8 @@ impl Host {
         false
     }
 
-    /// Commits a copy of a frame's pixels, read from `memory`; the bytes copied, or `None` when it
-    /// could not be shown.
-    pub fn commit_copy(&mut self, frame: &Frame, memory: &[u8]) -> Option<u64> {
+    /// Commits a copy of a frame's pixels; the bytes copied, or `None` when it could not be shown.
+    pub fn commit_copy(&mut self, frame: &Frame, pixels: Pixels<'_>) -> Option<u64> {
         let layout = frame.check_shm().ok()?;
         let negotiated = frame.negotiated;
         let row = (negotiated.width * negotiated.format.bytes_per_pixel()) as usize;
@@ -241,11 +268,7 @@ impl Host {
         let pool = self.buffers.copies.as_mut()?;
         let (width, height) = (negotiated.width as i32, negotiated.height as i32);
         let (buffer, canvas) = pool.create_buffer(width, height, row as i32, format).ok()?;
-        let offset = usize::try_from(layout.offset).ok()?;
-        let rows = memory.get(offset..)?.chunks(layout.stride as usize);
-        for (to, from) in canvas.chunks_exact_mut(row).zip(rows) {
-            to.copy_from_slice(from.get(..row)?);
-        }
+        pixels.copy(&layout, row, canvas)?;
         buffer.activate().ok()?;
         let wl_buffer = buffer.wl_buffer().clone();
         if !self.show(&wl_buffer, negotiated.format.is_opaque()) {

@@ -194,7 +194,7 @@ impl Dispatch<ZwpLinuxDmabufFeedbackV1, Quiet> for Host {
     ) {
         use zwp_linux_dmabuf_feedback_v1::Event;
         match event {
-            Event::FormatTable { fd, size } => host.feedback.format_table(&fd, size),
+            Event::FormatTable { fd, size } => host.feedback.format_table(fd, size),
             Event::TrancheFormats { indices } => host.feedback.tranche_formats(&indices),
             Event::Done => host.formats_told(),
             _ => {}

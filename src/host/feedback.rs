@@ -1,7 +1,9 @@
 //! Which DMA-BUFs the host takes: linux-dmabuf's modifier events (version 3) or its feedback (4, 5).
 //! A table that cannot be read counts as no table.
 
+use std::fs::File;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt as _;
 
 use tracing::{debug, warn};
 
@@ -33,8 +35,8 @@ impl Feedback {
     }
 
     /// zwp_linux_dmabuf_feedback_v1.format_table.
-    pub fn format_table(&mut self, fd: &OwnedFd, size: u32) {
-        match read_table(fd, size as usize) {
+    pub fn format_table(&mut self, fd: OwnedFd, size: u32) {
+        match read_table(&File::from(fd), size as usize) {
             Ok(table) => self.table = table,
             Err(why) => {
                 warn!("the host's dmabuf format table cannot be read ({why}); using shared memory");
@@ -68,21 +70,13 @@ fn add(formats: &mut Vec<(PixelFormat, u64)>, fourcc: u32, modifier: u64) {
     formats.extend(pair.filter(|pair| !formats.contains(pair)));
 }
 
-fn read_table(fd: &OwnedFd, size: usize) -> Result<Vec<(u32, u64)>, String> {
+fn read_table(file: &File, size: usize) -> Result<Vec<(u32, u64)>, String> {
     if size > MAX_TABLE {
         return Err(format!("it claims {size} bytes"));
     }
     let mut bytes = vec![0; size];
-    let mut at = 0;
     // Read, not mapped: a file that shrinks under a mapping would kill us.
-    while at < size {
-        match rustix::io::pread(fd, &mut bytes[at..], at as u64) {
-            Ok(0) => return Err(format!("it has {at} of {size} bytes")),
-            Ok(count) => at += count,
-            Err(rustix::io::Errno::INTR) => {}
-            Err(errno) => return Err(errno.to_string()),
-        }
-    }
+    file.read_exact_at(&mut bytes, 0).map_err(|error| error.to_string())?;
     Ok(bytes
         .chunks_exact(ENTRY)
         .map(|entry| {
@@ -121,7 +115,7 @@ mod tests {
     fn tranches_keep_their_order_and_repeat_nothing() {
         let (x, a) = (PixelFormat::Xrgb8888, PixelFormat::Argb8888);
         let mut feedback = Feedback::default();
-        feedback.format_table(&file(&[(x.fourcc(), 1), (a.fourcc(), 2), (0x3231_564e, 3)]), 48);
+        feedback.format_table(file(&[(x.fourcc(), 1), (a.fourcc(), 2), (0x3231_564e, 3)]), 48);
         feedback.tranche_formats(&indices(&[1, 2, 900]));
         feedback.tranche_formats(&indices(&[0, 1]));
         assert!(feedback.done());
@@ -133,7 +127,7 @@ mod tests {
     #[test]
     fn a_table_shorter_than_it_claims_is_no_table() {
         let mut feedback = Feedback::default();
-        feedback.format_table(&file(&[(PixelFormat::Xrgb8888.fourcc(), 1)]), 160);
+        feedback.format_table(file(&[(PixelFormat::Xrgb8888.fourcc(), 1)]), 160);
         feedback.tranche_formats(&indices(&[0]));
         assert!(!feedback.done());
         assert_eq!(feedback.formats(), []);
@@ -143,8 +137,8 @@ mod tests {
     fn a_table_that_is_a_pipe_is_no_table() {
         let (reader, _writer) = rustix::pipe::pipe().unwrap();
         let mut feedback = Feedback::default();
-        feedback.format_table(&reader, 16);
-        feedback.format_table(&reader, u32::MAX);
+        feedback.format_table(reader.try_clone().unwrap(), 16);
+        feedback.format_table(reader, u32::MAX);
         feedback.tranche_formats(&indices(&[0]));
         assert!(!feedback.done());
     }

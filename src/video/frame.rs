@@ -1,7 +1,7 @@
 //! One frame as it came from the guest, and the check that its memory holds what it claims. Pure but
 //! for fstat.
 
-use std::os::fd::OwnedFd;
+use std::fs::File;
 use std::rc::Rc;
 
 use thiserror::Error;
@@ -42,7 +42,7 @@ pub struct Plane {
     /// Kind of memory.
     pub kind: Kind,
     /// The file; `None` for [`Kind::MemPtr`].
-    pub fd: Option<OwnedFd>,
+    pub fd: Option<File>,
     /// Where the plane's memory starts in the file, in bytes.
     pub map_offset: u32,
     /// Bytes of the plane's memory.
@@ -187,7 +187,7 @@ mod tests {
         rustix::fs::ftruncate(&fd, file).unwrap();
         Frame {
             buffer: BufferId(1),
-            planes: Rc::new([Plane { kind: Kind::MemFd, fd: Some(fd), map_offset: 0, max_size }]),
+            planes: Rc::new([Plane { kind: Kind::MemFd, fd: Some(File::from(fd)), map_offset: 0, max_size }]),
             layouts: [layout; MAX_PLANES],
             negotiated: Negotiated { format: PixelFormat::Xrgb8888, modifier: None, width, height },
             pts: None,

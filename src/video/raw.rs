@@ -1,16 +1,16 @@
 //! The few functions that touch PipeWire's C structs, each with the reason why it may.
 //! They only read, dequeue and queue; all decisions are elsewhere.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::fs::File;
+use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 
 use libspa::sys;
 use pipewire::loop_::LoopRc;
 use pipewire::stream::Stream;
 use pipewire::sys::pw_buffer;
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
-use crate::video::frame::{Frame, Kind, Layout, MAX_PLANES, Plane};
+use crate::video::frame::{Kind, Layout, MAX_PLANES, Plane};
 
 /// A PipeWire loop that belongs to this thread until this is dropped.
 ///
@@ -106,12 +106,12 @@ pub fn describe(buffer: *mut pw_buffer) -> (BufferPtr, Rc<[Plane]>) {
     (pointer, planes)
 }
 
-fn duplicate(fd: i64) -> Option<OwnedFd> {
+fn duplicate(fd: i64) -> Option<File> {
     let fd = i32::try_from(fd).ok().filter(|fd| *fd >= 0)?;
     // SAFETY: PipeWire keeps the buffer's descriptor open at least until this callback returns; it is only
     // borrowed to be duplicated.
     let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
-    borrowed.try_clone_to_owned().ok()
+    borrowed.try_clone_to_owned().ok().map(File::from)
 }
 
 /// Reads a dequeued buffer's chunks and header; `None` when it carries no pixels.
@@ -163,21 +163,4 @@ pub fn with_memory(buffer: BufferPtr, read: impl FnOnce(&[u8])) -> bool {
     let memory = unsafe { std::slice::from_raw_parts(data.data.cast::<u8>(), data.maxsize as usize) };
     read(memory);
     true
-}
-
-/// Maps the file of a frame that has passed [`Frame::check_shm`] and hands its memory, from the plane's
-/// start, to `read`; `None` when it cannot be mapped.
-pub fn with_file<T>(frame: &Frame, read: impl FnOnce(&[u8]) -> Option<T>) -> Option<T> {
-    let layout = frame.check_shm().ok()?;
-    let fd = frame.planes.first()?.fd.as_ref()?;
-    let length = usize::try_from(layout.file_size).ok().filter(|length| *length > 0)?;
-    // SAFETY: a fresh private mapping of a file that was just seen to have `length` bytes, unmapped below. A
-    // guest that shrinks the file in between could raise SIGBUS; one that cannot be trusted with that much
-    // runs as the same user and could do worse.
-    unsafe {
-        let memory = mmap(std::ptr::null_mut(), length, ProtFlags::READ, MapFlags::PRIVATE, fd, 0).ok()?;
-        let result = read(std::slice::from_raw_parts(memory.cast::<u8>(), length));
-        let _ = munmap(memory, length);
-        result
-    }
 }
