@@ -1,117 +1,12 @@
-//! The frame path with fakes: every kind of memory and of dmabuf, formats that come twice or late, buffers that
-//! are lent, removed or wrong, and what the host holds meanwhile.
+//! The frame path with fakes: every kind of shared memory, formats that come twice, buffers that are lent, removed
+//! or wrong, and what the host holds meanwhile. DMA-BUFs are in `dmabufs`.
 
 mod common;
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use common::{Bridge, Ended, SOON};
-use fake_guest::{
-    FakeGuest, Fill, GuestOptions, Layout, MutterOptions, Offer, PlainMemory, Producer, ProducerOptions, Seal,
-};
-use fake_host::{BLACK, BufferKind, Builder, Dmabuf, FakeHost, ImportPolicy, ReleasePolicy, Seen};
-
-/// DRM fourccs.
-const XR24: u32 = u32::from_le_bytes(*b"XR24");
-const AR24: u32 = u32::from_le_bytes(*b"AR24");
-
-/// DRM_FORMAT_MOD_LINEAR, and two that only a GPU knows.
-const LINEAR: u64 = 0;
-const TILED: u64 = 0x0100_0000_0000_0002;
-const ODD: u64 = 0x0300_0000_0060_6014;
-
-/// Memory order blue, green, red, unused; and what that is on the screen.
-const RED: (Fill, u32) = (Fill::Solid([0, 0, 255, 0]), 0xffff_0000);
-const GREEN: (Fill, u32) = (Fill::Solid([0, 255, 0, 0]), 0xff00_ff00);
-const BLUE: (Fill, u32) = (Fill::Solid([255, 0, 0, 0]), 0xff00_00ff);
-
-struct World {
-    host: FakeHost,
-    guest: FakeGuest,
-    bridge: Bridge,
-    producer: Arc<Producer>,
-}
-
-fn guest(producer: ProducerOptions) -> GuestOptions {
-    GuestOptions { mutter: MutterOptions { producer, ..Default::default() }, ..Default::default() }
-}
-
-impl World {
-    fn new(host: Builder, producer: ProducerOptions) -> Self {
-        let host = host.start().unwrap();
-        let guest = FakeGuest::start(guest(producer)).unwrap();
-        let bridge = Bridge::start(host.socket(), &guest.env(), &[]);
-        let producer = bridge.expect(guest.mutter.producer(SOON));
-        Self { host, guest, bridge, producer }
-    }
-
-    /// Sends this until the host has got it: PipeWire may lose what is sent while formats or buffers change.
-    fn send(&self, fill: Fill) {
-        let before = self.host.look(Seen::frame_count);
-        let began = std::time::Instant::now();
-        loop {
-            self.bridge.expect(self.producer.streaming(SOON));
-            self.bridge.expect(self.producer.send(fill, SOON));
-            let got = self.host.wait(|seen| seen.frame_count() > before, Duration::from_millis(500));
-            match got {
-                Err(error) if began.elapsed() > SOON => panic!("{error}"),
-                Err(_) => {}
-                Ok(()) => return,
-            }
-        }
-    }
-
-    /// Sends a colour and waits until it is on the screen.
-    fn show(&self, (fill, colour): (Fill, u32)) {
-        self.send(fill);
-        self.shows(colour);
-    }
-
-    fn shows(&self, colour: u32) {
-        common::wait_for("the colour", SOON, || (self.host.pixel(100, 100) == Some(colour)).then_some(()));
-    }
-
-    /// The rate's second step is done: the stream has been renegotiated for the last time.
-    fn settle(&self) {
-        self.send(Fill::Coded(0));
-        self.bridge.expect(self.producer.wait(|s| s.ready().filter(|f| f.max_framerate == (1000, 1)), SOON));
-    }
-
-    fn kind(&self) -> BufferKind {
-        self.host.look(|seen| {
-            let frame = seen.last_frame().expect("a frame");
-            seen.buffer(frame.buffer().expect("a buffer")).expect("its record").kind.clone()
-        })
-    }
-
-    fn modifier(&self) -> Option<(u32, u64)> {
-        match self.kind() {
-            BufferKind::Dmabuf(buffer) => Some((buffer.fourcc, buffer.modifier)),
-            _ => None,
-        }
-    }
-
-    /// Ends the bridge; neither side may have found anything to complain of.
-    fn end(self) -> Ended {
-        // The daemon complains of a link that ends, whoever's fault that is: before.
-        assert_eq!(self.producer.state().errors, Vec::<String>::new());
-        assert_eq!(self.guest.mutter.state().errors(), Vec::<String>::new());
-        let ended = self.bridge.end();
-        let seen = self.host.seen();
-        assert_eq!(seen.oddities, Vec::<String>::new(), "{seen}");
-        assert!(seen.errors.is_empty(), "{seen}");
-        ended
-    }
-}
-
-fn wolf() -> Builder {
-    FakeHost::builder().wolf()
-}
-
-fn gpu(modifiers: &[u64]) -> ProducerOptions {
-    ProducerOptions { offers: Offer::gpu(modifiers), ..Default::default() }
-}
+use common::SOON;
+use common::world::{AR24, BLUE, GREEN, RED, World, XR24, coded, wolf};
+use fake_guest::{Fill, Frame, Layout, Offer, Pixels, PlainMemory, ProducerOptions, Seal};
+use fake_host::{BLACK, ReleasePolicy, Seen, fourcc};
 
 #[test]
 fn shared_memory_goes_on_uncopied_and_pixel_for_pixel() {
@@ -136,96 +31,12 @@ fn wolf_shows_the_first_frame_of_a_still_desktop() {
 }
 
 #[test]
-fn dmabufs_are_handed_on_by_every_version_of_the_protocol() {
-    let formats = vec![(XR24, LINEAR), (XR24, TILED), (AR24, LINEAR)];
-    for dmabuf in
-        [Dmabuf::V3(formats.clone()), Dmabuf::feedback(4, 0, formats.clone()), Dmabuf::feedback(5, 0, formats.clone())]
-    {
-        let version = format!("{dmabuf:?}");
-        let world = World::new(wolf().dmabuf(dmabuf), gpu(&[ODD, TILED, LINEAR]));
-        world.send(Fill::Coded(1));
-        world.send(Fill::Coded(2));
-        let (fourcc, modifier) = world.modifier().unwrap_or_else(|| panic!("no dmabuf: {version}"));
-        assert_eq!(fourcc, XR24, "{version}");
-        assert!(modifier == TILED || modifier == LINEAR, "{version}: {modifier:#x}");
-        let ended = world.end();
-        assert_eq!(ended.counter("copied_bytes"), 0);
-        assert!(ended.log.contains("by dmabuf"), "{}", ended.log);
-    }
-}
-
-#[test]
-fn without_dmabuf_in_common_shared_memory_is_used() {
-    for host in [wolf(), wolf().dmabuf(Dmabuf::feedback(5, 0, vec![(XR24, ODD)]))] {
-        let world = World::new(host, gpu(&[TILED, LINEAR]));
-        world.show(GREEN);
-        assert!(matches!(world.kind(), BufferKind::Shm(_)));
-        world.end();
-    }
-}
-
-#[test]
-fn a_refused_pair_is_dropped_and_the_stream_goes_on() {
-    let formats = vec![(XR24, TILED), (XR24, LINEAR)];
-    let host = wolf().dmabuf(Dmabuf::feedback(5, 0, formats)).import(ImportPolicy::Refuse(vec![(XR24, TILED)]));
-    let world = World::new(host, gpu(&[TILED, LINEAR]));
-    world.bridge.expect(world.producer.streaming(SOON));
-    world.bridge.expect(world.producer.send(Fill::Coded(1), SOON));
-    world.producer.animate(30.0);
-    world.bridge.expect(world.host.wait(|seen| seen.frame_count() > 3, SOON));
-    world.producer.stop();
-    assert_eq!(world.modifier(), Some((XR24, LINEAR)));
-    let refused = world.host.look(|seen| seen.params.iter().filter(|it| it.asked == Some((XR24, TILED))).count());
-    assert!((1..=16).contains(&refused), "{refused} attempts with the refused pair");
-    world.end();
-}
-
-#[test]
-fn when_every_dmabuf_is_refused_shared_memory_takes_over() {
-    let formats = vec![(XR24, TILED), (XR24, LINEAR), (AR24, LINEAR)];
-    let host = wolf().dmabuf(Dmabuf::feedback(4, 0, formats)).import(ImportPolicy::RefuseAll);
-    let world = World::new(host, gpu(&[TILED, LINEAR]));
-    world.bridge.expect(world.producer.streaming(SOON));
-    world.producer.animate(30.0);
-    world.bridge.expect(world.host.wait(Seen::shown, SOON));
-    world.producer.stop();
-    assert!(matches!(world.kind(), BufferKind::Shm(_)));
-    world.show(BLUE);
-    let ended = world.end();
-    assert_eq!(ended.counter("copied_bytes"), 0);
-}
-
-#[test]
-fn formats_that_a_host_adds_later_are_used() {
-    let world = World::new(wolf().dmabuf(Dmabuf::feedback(5, 0, vec![(XR24, ODD)])), gpu(&[LINEAR]));
-    world.show(RED);
-    world.host.set_dmabuf(Dmabuf::feedback(5, 0, vec![(XR24, LINEAR)]));
-    world.producer.animate(30.0);
-    common::wait_for("dmabufs", SOON, || world.modifier().filter(|it| *it == (XR24, LINEAR)));
-    world.producer.stop();
-    world.end();
-}
-
-#[test]
-fn a_choice_of_one_modifier_and_a_preference_are_fixated() {
-    for prefer_modifier in [None, Some(LINEAR)] {
-        let formats = vec![(XR24, TILED), (XR24, LINEAR)];
-        let producer = ProducerOptions { prefer_modifier, ..gpu(&[TILED, LINEAR]) };
-        let world = World::new(wolf().dmabuf(Dmabuf::feedback(5, 0, formats)), producer);
-        world.send(Fill::Coded(1));
-        let wanted = prefer_modifier.unwrap_or(TILED);
-        assert_eq!(world.modifier(), Some((XR24, wanted)));
-        world.end();
-    }
-}
-
-#[test]
 fn a_repeated_format_changes_nothing() {
     let world = World::new(wolf(), ProducerOptions::default());
     world.settle();
     world.show(RED);
     for colour in [GREEN, BLUE, RED] {
-        world.producer.repeat_format();
+        world.producer().repeat_format();
         world.show(colour);
     }
     let ended = world.end();
@@ -278,28 +89,33 @@ fn frames_that_do_not_fit_their_memory_never_reach_the_host() {
     let world = World::new(wolf(), ProducerOptions::default());
     world.settle();
     world.show(RED);
-    let frames = world.host.look(Seen::frame_count);
-    let bends: [fn(&mut fake_guest::Frame); 6] = [
+    let frames = world.frame_count();
+    let bends: [fn(&mut Frame); 9] = [
         |frame| frame.chunk.stride = 1 << 30,
+        |frame| frame.chunk.stride = i32::MIN,
         |frame| frame.chunk.stride = 100,
         |frame| frame.chunk.stride = -5120,
         |frame| frame.chunk.stride = 0,
-        |frame| frame.chunk.offset = 4096,
-        |frame| frame.chunk.size = u32::MAX,
+        |frame| frame.chunk.stride = 5124,
+        |frame| frame.chunk.offset = 4,
+        |frame| frame.chunk.offset = u32::MAX,
+        |frame| frame.chunk.size -= 1,
     ];
-    let mut bad = 0;
-    for bend in bends {
-        world.producer.frame_with(GREEN.0, bend);
-        let told = common::wait_for("the frame's end", SOON, || {
-            let told = world.bridge.counter("bad") + world.host.look(Seen::frame_count) as i64;
-            (told > bad).then_some(world.bridge.counter("bad"))
-        });
-        bad = told.max(bad);
+    for (index, bend) in bends.into_iter().enumerate() {
+        world.bridge.expect(world.producer().streaming(SOON));
+        world.producer().frame_with(GREEN.0, bend);
+        world.counts("bad", index as i64 + 1);
+        assert_eq!((world.frame_count(), world.pixel()), (frames, Some(RED.1)), "bend {index}");
     }
-    let _ = frames;
-    world.show(BLUE);
+    // More than the memory has is for the consumer to clamp.
+    world.producer().frame_with(BLUE.0, |frame| frame.chunk.size = u32::MAX);
+    world.shows(BLUE.1);
+    // Bad ones were given back as well: there are as many to draw in as before.
+    world.bridge.expect(world.producer().wait(|state| (state.out <= 2).then_some(()), SOON));
     let ended = world.end();
-    assert!(ended.counter("bad") >= 5, "{}", ended.log);
+    assert_eq!(ended.counter("bad"), 9);
+    let told = ended.log.lines().filter(|line| line.contains("not shown, the last good one stays"));
+    assert_eq!(told.count(), 1, "{}", ended.log);
 }
 
 #[test]
@@ -307,13 +123,13 @@ fn frames_without_pixels_show_nothing() {
     let world = World::new(wolf(), ProducerOptions::default());
     world.settle();
     world.show(RED);
-    let (frames, empty) = (world.host.look(Seen::frame_count), world.bridge.counter("empty"));
-    world.producer.frame_with(GREEN.0, fake_guest::Frame::metadata_only);
-    world.producer.frame_with(GREEN.0, |frame| frame.chunk.size = 0);
-    world.producer.frame_with(GREEN.0, fake_guest::Frame::corrupted);
+    let (frames, empty) = (world.frame_count(), world.bridge.counter("empty"));
+    world.producer().frame_with(GREEN.0, Frame::metadata_only);
+    world.producer().frame_with(GREEN.0, |frame| frame.chunk.size = 0);
+    world.producer().frame_with(GREEN.0, Frame::corrupted);
     common::wait_for("the empty frames", SOON, || (world.bridge.counter("empty") == empty + 3).then_some(()));
-    assert_eq!(world.host.look(Seen::frame_count), frames);
-    assert_eq!(world.host.pixel(100, 100), Some(RED.1));
+    assert_eq!(world.frame_count(), frames);
+    assert_eq!(world.pixel(), Some(RED.1));
     world.show(BLUE);
     world.end();
 }
@@ -330,7 +146,7 @@ fn buffers_come_back_when_the_host_released_them_and_not_before() {
                 world.host.release_replaced();
             }
         }
-        let out = world.producer.wait(|state| (state.out <= 2).then_some(()), SOON);
+        let out = world.producer().wait(|state| (state.out <= 2).then_some(()), SOON);
         world.bridge.expect(out);
         world.end();
     }
@@ -340,9 +156,9 @@ fn buffers_come_back_when_the_host_released_them_and_not_before() {
 fn a_host_that_releases_nothing_starves_only_itself() {
     let world = World::new(wolf().release(ReleasePolicy::Manual).watch_lent_buffers(), ProducerOptions::default());
     world.settle();
-    world.producer.animate(60.0);
-    world.bridge.expect(world.producer.wait(|state| (state.skipped > 3).then_some(()), SOON));
-    world.producer.stop();
+    world.producer().animate(60.0);
+    world.bridge.expect(world.producer().wait(|state| (state.skipped > 3).then_some(()), SOON));
+    world.producer().stop();
     while world.host.release_replaced() > 0 {}
     world.show(GREEN);
     world.end();
@@ -357,9 +173,9 @@ fn buffers_removed_while_lent_live_until_the_host_lets_go() {
         world.show(GREEN);
         let held = world.host.look(Seen::held);
         assert!(!held.is_empty());
-        world.bridge.expect(world.producer.remove_buffers(SOON));
+        world.bridge.expect(world.producer().remove_buffers(SOON));
         // The picture stays, and so does the buffer.
-        assert_eq!(world.host.pixel(100, 100), Some(GREEN.1));
+        assert_eq!(world.pixel(), Some(GREEN.1));
         assert!(world.host.look(|seen| held.iter().all(|id| seen.buffer(*id).is_some_and(|it| it.alive))));
         world.show(BLUE);
         world.host.release_replaced();
@@ -375,14 +191,42 @@ fn with_two_commits_unanswered_the_newest_frame_waits() {
     let world = World::new(wolf(), ProducerOptions::default());
     world.settle();
     world.show(RED);
+    world.bridge.expect(world.host.wait(|seen| seen.callbacks_asked == seen.callbacks_done, SOON));
     world.host.pause_frames();
-    let before = world.host.look(Seen::frame_count);
-    world.producer.burst(8);
-    common::wait_for("the burst", SOON, || (world.bridge.counter("dropped") >= 4).then_some(()));
-    assert!(world.host.look(Seen::frame_count) <= before + 2);
-    world.bridge.expect(world.producer.send(BLUE.0, SOON));
+    let (before, dropped) = (world.frame_count(), world.bridge.counter("dropped"));
+    for sent in 1..=6 {
+        world.bridge.expect(world.producer().send(Fill::Coded(sent), SOON));
+        // Two go on, the third waits, and each newer one takes its place.
+        world.counts("dropped", dropped + i64::from(sent.saturating_sub(3)));
+    }
+    world.bridge.expect(world.producer().send(BLUE.0, SOON));
+    world.counts("dropped", dropped + 4);
+    assert_eq!(world.frame_count(), before + 2);
+    // One answer, one frame: the newest.
+    assert_eq!(world.host.render(), 2);
+    world.shows(BLUE.1);
+    assert_eq!(world.frame_count(), before + 3);
+    world.host.resume_frames();
+    world.end();
+}
+
+#[test]
+fn a_waiting_frame_outlives_its_buffer() {
+    let world = World::new(wolf(), ProducerOptions::default());
+    world.settle();
+    world.show(RED);
+    world.host.pause_frames();
+    let frames_in = world.bridge.counter("frames_in");
+    for sent in 1..=4 {
+        world.bridge.expect(world.producer().send(if sent == 4 { BLUE.0 } else { GREEN.0 }, SOON));
+        world.counts("frames_in", frames_in + sent);
+    }
+    // Its picture may be the guest's only one for long.
+    world.bridge.expect(world.producer().remove_buffers(SOON));
+    assert_ne!(world.pixel(), Some(BLUE.1));
     world.host.resume_frames();
     world.shows(BLUE.1);
+    world.show(RED);
     world.end();
 }
 
@@ -392,10 +236,68 @@ fn a_window_is_never_blank_again() {
     world.settle();
     world.show(RED);
     world.host.set_output_mode(640, 360, 60_000);
-    world.bridge.expect(world.producer.streaming_at((640, 360), SOON));
-    assert_eq!(world.host.pixel(100, 100), Some(RED.1), "the old picture, scaled");
+    world.bridge.expect(world.producer().streaming_at((640, 360), SOON));
+    assert_eq!(world.pixel(), Some(RED.1), "the old picture, scaled");
     assert_eq!(world.host.pixel(639, 359), Some(RED.1), "to the very corner");
     world.show(GREEN);
     assert_ne!(world.host.pixel(639, 359), Some(BLACK));
+    world.end();
+}
+
+#[test]
+fn every_byte_order_arrives_as_it_is() {
+    let orders = [
+        (Pixels::Bgrx, [0x33, 0x22, 0x11, 0x77], true),
+        (Pixels::Bgra, [0x33, 0x22, 0x11, 0xff], false),
+        (Pixels::Rgbx, [0x11, 0x22, 0x33, 0x77], true),
+        (Pixels::Rgba, [0x11, 0x22, 0x33, 0xff], false),
+    ];
+    for (pixels, bytes, opaque) in orders {
+        for plain in [PlainMemory::MemFd, PlainMemory::MemPtr] {
+            let host = wolf().shm_formats([XR24, AR24, fourcc::XBGR8888, fourcc::ABGR8888]);
+            let producer = ProducerOptions { offers: vec![Offer::plain(pixels)], plain, ..Default::default() };
+            let world = World::new(host, producer);
+            world.show((Fill::Solid(bytes), 0xff11_2233));
+            // A host may skip blending only what has no alpha.
+            assert_eq!(!world.last_frame().opaque.is_empty(), opaque, "{pixels:?}");
+            world.end();
+        }
+    }
+}
+
+#[test]
+fn nothing_piles_up_over_renegotiations() {
+    for layout in [Layout::OneFdEach, Layout::SharedFd] {
+        let world = World::new(wolf(), ProducerOptions { layout, ..Default::default() });
+        world.settle();
+        let mut open = Vec::new();
+        for round in 0..6 {
+            world.bridge.expect(world.producer().remove_buffers(SOON));
+            for colour in [RED, GREEN, BLUE] {
+                world.show(colour);
+            }
+            // One of the round before may still be up.
+            let buffers = world.producer().state().buffers;
+            let few = |seen: &Seen| seen.buffers_alive() <= buffers + 1 && seen.pools_alive() <= buffers + 1;
+            world.bridge.expect(world.host.wait(few, SOON));
+            open.push(world.bridge.open_fds());
+            assert!(open[round] <= open[0] + 1, "{layout:?}: {open:?}");
+        }
+        world.end();
+    }
+}
+
+#[test]
+fn a_host_that_does_not_read_for_a_while_gets_the_newest_frame() {
+    let world = World::new(wolf(), ProducerOptions::default());
+    world.settle();
+    world.show(RED);
+    world.host.freeze();
+    let frames_in = world.bridge.counter("frames_in");
+    world.producer().animate(60.0);
+    common::wait_for("frames", SOON, || (world.bridge.counter("frames_in") > frames_in + 30).then_some(()));
+    world.producer().stop();
+    world.host.thaw();
+    world.show(GREEN);
     world.end();
 }

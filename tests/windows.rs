@@ -3,73 +3,12 @@
 
 mod common;
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::time::Instant;
 
-use common::{Bridge, SOON, wait_for};
-use fake_guest::{FakeGuest, Fill, GuestOptions, Linker, Producer};
+use common::SOON;
+use common::world::{BLUE, GREEN, RED, World, wolf};
+use fake_guest::{GuestOptions, Linker};
 use fake_host::{Builder, FakeHost, Output, Request, Seen, WindowState};
-
-/// Memory order blue, green, red, unused; and what that is on the screen.
-const RED: (Fill, u32) = (Fill::Solid([0, 0, 255, 0]), 0xffff_0000);
-const GREEN: (Fill, u32) = (Fill::Solid([0, 255, 0, 0]), 0xff00_ff00);
-
-struct World {
-    host: FakeHost,
-    guest: FakeGuest,
-    bridge: Bridge,
-}
-
-impl World {
-    fn new(host: Builder, args: &[&str]) -> Self {
-        Self::with(host, GuestOptions::default(), args)
-    }
-
-    fn with(host: Builder, guest: GuestOptions, args: &[&str]) -> Self {
-        let host = host.start().unwrap();
-        let guest = FakeGuest::start(guest).unwrap();
-        let bridge = Bridge::start(host.socket(), &guest.env(), args);
-        Self { host, guest, bridge }
-    }
-
-    fn producer(&self) -> Arc<Producer> {
-        self.bridge.expect(self.guest.mutter.producer(SOON))
-    }
-
-    /// Sends a colour until it is on the screen: PipeWire may lose what is sent while formats or buffers change.
-    fn show(&self, (fill, colour): (Fill, u32)) {
-        let producer = self.producer();
-        wait_for("the colour", SOON, || {
-            self.bridge.expect(producer.streaming(SOON));
-            let before = self.host.look(Seen::frame_count);
-            self.bridge.expect(producer.send(fill, SOON));
-            let _ = self.host.wait(|seen| seen.frame_count() > before, Duration::from_millis(500));
-            (self.host.pixel(100, 100) == Some(colour)).then_some(())
-        });
-    }
-
-    /// The guest has a monitor of this size, and shows it.
-    fn has_size(&self, width: u32, height: u32) {
-        self.bridge.expect(self.producer().streaming_at((width, height), SOON));
-    }
-
-    fn end(self) -> common::Ended {
-        let ended = self.bridge.end();
-        let seen = self.host.seen();
-        assert_eq!(seen.oddities, Vec::<String>::new(), "{seen}");
-        assert!(seen.errors.is_empty(), "{seen}");
-        ended
-    }
-
-    /// What the bridge asked of its window so far.
-    fn requests(&self) -> Vec<Request> {
-        self.host.look(|seen| seen.window().expect("a window").requests.clone())
-    }
-}
-
-fn wolf() -> Builder {
-    FakeHost::builder().wolf()
-}
 
 fn ordinary() -> Builder {
     FakeHost::builder()
@@ -77,13 +16,13 @@ fn ordinary() -> Builder {
 
 #[test]
 fn on_wolf_the_first_configure_is_followed() {
-    let world = World::new(wolf().output(Output::new(1600, 900, 60_000)), &[]);
+    let world = World::with_args(wolf().output(Output::new(1600, 900, 60_000)), &[]);
     world.has_size(1600, 900);
     world.show(RED);
     let window = world.host.look(|seen| seen.window().expect("a window").clone());
     assert!(!window.mapped_unsized && !window.dropped && window.shown);
     let early = window.before_first_commit();
-    assert!(!early.iter().any(|it| matches!(it, Request::Fullscreen | Request::MaxSize(..))), "{early:?}");
+    assert!(early.iter().all(|it| matches!(it, Request::Title(_) | Request::AppId(_))), "{early:?}");
     // Wolf says fullscreen by itself.
     assert!(!window.requests.contains(&Request::Fullscreen), "{:?}", window.requests);
     world.end();
@@ -91,7 +30,7 @@ fn on_wolf_the_first_configure_is_followed() {
 
 #[test]
 fn elsewhere_fullscreen_is_asked_for_once_configured() {
-    let world = World::new(ordinary(), &[]);
+    let world = World::with_args(ordinary(), &[]);
     world.show(RED);
     let requests = world.requests();
     let position = |wanted: &dyn Fn(&Request) -> bool| requests.iter().position(wanted);
@@ -103,18 +42,18 @@ fn elsewhere_fullscreen_is_asked_for_once_configured() {
 
 #[test]
 fn a_windowed_bridge_has_its_own_size_and_never_asks_for_fullscreen() {
-    let world = World::new(ordinary(), &["--windowed", "800x450"]);
+    let world = World::with_args(ordinary(), &["--windowed", "800x450"]);
     world.has_size(800, 450);
     world.show(RED);
     assert!(!world.requests().contains(&Request::Fullscreen));
-    let frame = world.host.look(|seen| seen.last_frame().cloned()).expect("a frame");
+    let frame = world.last_frame();
     assert_eq!(frame.size, Some((800, 450)));
     world.end();
 }
 
 #[test]
 fn a_host_without_an_output_is_waited_for_and_then_done_without() {
-    let world = World::new(ordinary().without_output(), &[]);
+    let world = World::with_args(ordinary().without_output(), &[]);
     world.show(RED);
     let ended = world.end();
     assert!(ended.log.contains("the host has no output after 5 s; going on without"), "{}", ended.log);
@@ -122,7 +61,7 @@ fn a_host_without_an_output_is_waited_for_and_then_done_without() {
 
 #[test]
 fn on_an_old_wolf_the_window_comes_after_the_output() {
-    let world = World::new(wolf().without_output(), &[]);
+    let world = World::with_args(wolf().without_output(), &[]);
     world.bridge.expect(world.host.wait(|seen| seen.bound_version("xdg_wm_base").is_some(), SOON));
     assert!(world.host.look(|seen| seen.window().is_none_or(|window| window.commits() == 0)));
     world.host.add_output(Output::new(1024, 768, 60_000)).unwrap();
@@ -143,7 +82,7 @@ fn every_order_of_configures_ends_at_the_last_size() {
         &[(1, 1), (1000, 600)],
     ];
     for order in orders {
-        let world = World::new(ordinary().manual_configure(), &[]);
+        let world = World::with_args(ordinary().manual_configure(), &[]);
         world.bridge.expect(world.host.wait(|seen| seen.window().is_some_and(|it| it.commits() > 0), SOON));
         // Nothing is attached before the first configure.
         assert_eq!(world.host.look(Seen::frame_count), 0);
@@ -152,7 +91,7 @@ fn every_order_of_configures_ends_at_the_last_size() {
         }
         world.has_size(1000, 600);
         world.show(RED);
-        let frame = world.host.look(|seen| seen.last_frame().cloned()).expect("a frame");
+        let frame = world.last_frame();
         assert_eq!(frame.size, Some((1000, 600)), "{order:?}");
         world.bridge.expect(world.host.wait(|seen| seen.window().is_some_and(|it| it.acked_newest()), SOON));
         world.end();
@@ -161,58 +100,93 @@ fn every_order_of_configures_ends_at_the_last_size() {
 
 #[test]
 fn an_empty_configure_means_the_outputs_mode() {
-    let world = World::new(wolf(), &[]);
+    let world = World::with_args(wolf(), &[]);
     world.show(RED);
     for (width, height) in [(1920, 1080), (640, 360), (1366, 768)] {
         world.host.set_output_mode(width, height, 60_000);
         world.has_size(width as u32, height as u32);
         world.show(GREEN);
-        let frame = world.host.look(|seen| seen.last_frame().cloned()).expect("a frame");
+        let frame = world.last_frame();
         assert_eq!(frame.size, Some((width, height)));
         world.show(RED);
     }
     world.end();
 }
 
+/// The guest is asked for sizes at most five times a second; each one is a format, and so is its rate's lifting.
+fn few_formats(world: &World, before: usize, began: Instant) {
+    let formats = world.producer().state().formats.len() - before;
+    let most = 3 * (began.elapsed().as_millis() as usize / 200 + 2);
+    assert!(formats <= most, "{formats} formats in {:?}", began.elapsed());
+}
+
 #[test]
 fn a_storm_of_sizes_ends_at_the_last_one_and_never_blanks_the_window() {
-    let world = World::new(ordinary(), &[]);
+    let world = World::with_args(ordinary(), &[]);
+    world.settle();
     world.show(RED);
-    let formats = world.producer().state().formats.len();
+    let (formats, began) = (world.producer().state().formats.len(), Instant::now());
     for step in 0..200 {
         world.host.configure(600 + step, 400 + step, &[WindowState::Activated]);
         if step % 20 == 0 {
-            assert_eq!(world.host.pixel(100, 100), Some(RED.1), "step {step}");
+            assert_eq!(world.pixel(), Some(RED.1), "step {step}");
         }
     }
     world.has_size(799, 599);
-    assert_eq!(world.host.pixel(100, 100), Some(RED.1));
+    assert_eq!(world.pixel(), Some(RED.1));
+    few_formats(&world, formats, began);
+    // The old picture fills the new window until there is another.
+    let last = world.host.look(|seen| seen.window_commits().next_back().cloned()).expect("a commit");
+    assert_eq!((last.buffer(), last.destination, last.size), (None, Some((799, 599)), Some((799, 599))));
     world.show(GREEN);
-    let renegotiated = world.producer().state().formats.len() - formats;
-    assert!(renegotiated <= 40, "{renegotiated} renegotiations for 200 sizes");
-    let blank = world.host.look(|seen| seen.window_commits().filter(|it| it.size.is_none()).count());
-    assert!(blank <= 1, "{blank} commits without a picture");
+    assert_eq!(
+        world.host.look(|seen| seen.last_frame().and_then(|frame| frame.kind()?.size().into())),
+        Some((799, 599))
+    );
+    world.end();
+}
+
+#[test]
+fn a_storm_of_modes_ends_at_the_last_one_and_never_blanks_the_window() {
+    let world = World::with_args(wolf(), &[]);
+    world.settle();
+    world.show(RED);
+    let (formats, began) = (world.producer().state().formats.len(), Instant::now());
+    // With frames coming all the time, of whatever size.
+    world.producer().animate(60.0);
+    for step in 0..60 {
+        world.host.set_output_mode(640 + 16 * step, 360 + 9 * step, 60_000);
+        assert!(world.pixel().is_some_and(|colour| colour != fake_host::BLACK), "step {step}");
+    }
+    world.has_size(1584, 891);
+    few_formats(&world, formats, began);
+    world.producer().stop();
+    world.show(BLUE);
+    let frame = world.last_frame();
+    assert_eq!(frame.kind().expect("a buffer").size(), (1584, 891));
+    assert_eq!(frame.size, Some((1584, 891)));
+    assert_eq!(world.host.pixel(1583, 890), Some(BLUE.1));
     world.end();
 }
 
 #[test]
 fn a_scaled_host_gets_its_physical_pixels() {
-    let world = World::new(ordinary(), &["--windowed", "800x450"]);
+    let world = World::with_args(ordinary(), &["--windowed", "800x450"]);
     world.has_size(800, 450);
     world.show(RED);
     world.host.prefer_scale(1.5);
     world.has_size(1200, 675);
     world.show(GREEN);
-    let frame = world.host.look(|seen| seen.last_frame().cloned()).expect("a frame");
+    let frame = world.last_frame();
     assert_eq!(frame.size, Some((800, 450)), "the window stays as large as it was");
     world.end();
 }
 
 #[test]
 fn pixels_without_alpha_are_said_to_be_opaque() {
-    let world = World::new(wolf(), &[]);
+    let world = World::with_args(wolf(), &[]);
     world.show(RED);
-    let frame = world.host.look(|seen| seen.last_frame().cloned()).expect("a frame");
+    let frame = world.last_frame();
     let opaque: Vec<_> = frame.opaque.iter().map(|it| (it.x, it.y, it.width, it.height)).collect();
     assert_eq!(opaque, [(0, 0, 1280, 720)]);
     world.end();
@@ -220,29 +194,58 @@ fn pixels_without_alpha_are_said_to_be_opaque() {
 
 #[test]
 fn a_guest_that_dies_leaves_its_picture_and_may_come_back() {
-    let mut world = World::new(wolf(), &[]);
+    let mut world = World::with_args(wolf(), &[]);
     world.show(RED);
-    world.show(GREEN);
-    let fds = world.bridge.open_fds();
-    for round in 0..6 {
+    let mut open = Vec::new();
+    for round in 0..10 {
         let sessions = world.guest.mutter.state().sessions_made;
-        match round % 3 {
+        let before = world.pixel();
+        match round % 5 {
             0 => world.guest.mutter.close_session(),
             1 => world.producer().end(),
-            _ => world.guest.pipewire.restart().unwrap(),
+            2 => world.guest.pipewire.restart().unwrap(),
+            3 => {
+                world.guest.mutter.vanish();
+                world.guest.mutter.reappear().unwrap();
+            }
+            _ => {
+                world.guest.pipewire.stop();
+                let lost = |log: &str| log.matches("session lost").count() > round;
+                common::wait_for("the loss", SOON, || lost(&world.bridge.log()).then_some(()));
+                world.guest.pipewire.restart().unwrap();
+            }
         }
         let again = world.guest.mutter.wait(|state| (state.sessions_made > sessions).then_some(()), SOON);
         world.bridge.expect(again);
-        let colour = world.host.pixel(100, 100);
-        assert!(colour == Some(RED.1) || colour == Some(GREEN.1), "round {round}: {colour:x?}");
-        world.show(if round % 2 == 0 { RED } else { GREEN });
+        assert_eq!(world.pixel(), before, "round {round}");
+        // Settled, so that rounds compare; then another picture than the one before.
+        world.settle();
+        world.show(if round % 2 == 0 { GREEN } else { RED });
+        open.push(world.bridge.open_fds());
     }
     assert_eq!(world.host.look(|seen| seen.windows.len()), 1, "one window for all sessions");
-    // Buffers of the stream in use are the only ones that may be more than before.
-    let now = world.bridge.open_fds();
-    assert!(now <= fds + 10, "{fds} descriptors at first, {now} now");
+    // The first round may have had one buffer less in the host's hands.
+    assert!(open.iter().all(|fds| *fds <= open[0] + 2), "{open:?}");
     let ended = world.end();
     assert_eq!(ended.counter("copied_bytes"), 0);
+    assert!(ended.counter("sessions") >= 11);
+}
+
+#[test]
+fn a_window_resized_without_a_guest_has_its_size_when_there_is_one() {
+    let world = World::with_args(wolf(), &[]);
+    world.show(RED);
+    world.guest.mutter.vanish();
+    let lost = |log: &str| log.contains("session lost");
+    common::wait_for("the loss", SOON, || lost(&world.bridge.log()).then_some(()));
+    world.host.set_output_mode(640, 360, 60_000);
+    let scaled = |seen: &Seen| seen.window_commits().next_back().is_some_and(|it| it.size == Some((640, 360)));
+    world.bridge.expect(world.host.wait(scaled, SOON));
+    assert_eq!(world.host.pixel(639, 359), Some(RED.1));
+    world.guest.mutter.reappear().unwrap();
+    world.has_size(640, 360);
+    world.show(GREEN);
+    world.end();
 }
 
 #[test]
@@ -256,13 +259,13 @@ fn without_a_session_manager_the_bridge_links_the_stream() {
 
 #[test]
 fn a_close_ends_it_or_is_ignored_as_asked() {
-    let world = World::new(wolf(), &[]);
+    let world = World::with_args(wolf(), &[]);
     world.show(RED);
     assert!(world.host.close_toplevel());
     let ended = world.bridge.ended();
     assert_eq!(ended.code, Some(0), "{}", ended.log);
 
-    let world = World::new(wolf(), &["--on-close", "ignore"]);
+    let world = World::with_args(wolf(), &["--on-close", "ignore"]);
     world.show(RED);
     assert!(world.host.close_toplevel());
     world.show(GREEN);
@@ -270,11 +273,16 @@ fn a_close_ends_it_or_is_ignored_as_asked() {
 }
 
 #[test]
-fn a_host_that_goes_away_ends_it_with_3() {
-    let world = World::new(wolf(), &[]);
-    world.show(RED);
-    world.host.kill();
-    let ended = world.bridge.ended();
-    assert_eq!(ended.code, Some(3), "{}", ended.log);
-    assert!(ended.last_line().starts_with("wolf-bridge: "), "{}", ended.last_line());
+fn a_host_that_goes_away_ends_it_with_3_and_one_line() {
+    for kill in [FakeHost::kill, FakeHost::disconnect_clients] {
+        let world = World::with_args(wolf(), &[]);
+        world.show(RED);
+        world.producer().animate(60.0);
+        kill(&world.host);
+        let ended = world.bridge.ended();
+        assert_eq!(ended.code, Some(3), "{}", ended.log);
+        let lines = ended.log.lines().filter(|line| line.starts_with("wolf-bridge: "));
+        assert_eq!(lines.count(), 1, "{}", ended.log);
+        assert!(ended.last_line().contains("the host went away"), "{}", ended.last_line());
+    }
 }

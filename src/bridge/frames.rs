@@ -24,6 +24,9 @@ const LINK_PATIENCE: Duration = Duration::from_millis(1500);
 /// A stream that has no format after this long will not get one.
 const FORMAT_PATIENCE: Duration = Duration::from_secs(8);
 
+/// Hosts answer for a DMA-BUF within milliseconds; after this long it is asked whether it will at all.
+const IMPORT_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Where the stream stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Link {
@@ -65,6 +68,8 @@ pub struct Frames {
     negotiation: Negotiation,
     window: Option<WindowSize>,
     resizing: Debounce,
+    /// Since when frames have waited for the host to answer for a DMA-BUF.
+    importing: Option<Instant>,
     /// No frame has come since the format settled.
     format_is_new: bool,
     said_bad: bool,
@@ -84,7 +89,8 @@ impl Frames {
             Link::ByHand { since } => Some(since + FORMAT_PATIENCE),
             Link::Settled => None,
         });
-        link.into_iter().chain(self.resizing.deadline()).min()
+        let import = self.importing.map(|since| since + IMPORT_PATIENCE);
+        link.into_iter().chain(import).chain(self.resizing.deadline()).min()
     }
 
     /// Gives a buffer back to the guest; false when the guest has taken it away meanwhile.
@@ -144,10 +150,17 @@ impl Bridge {
         }
     }
 
-    /// What time brings to the stream: a size that has settled, a link that nobody made.
+    /// What time brings to the stream: a size that has settled, a DMA-BUF that the host says nothing about, a link
+    /// that nobody made.
     pub(super) fn check_resize(&mut self, now: Instant) {
         if self.frames.resizing.take(now) {
             self.ask_for_window_size();
+        }
+        if self.frames.importing.is_some_and(|since| now >= since + IMPORT_PATIENCE) {
+            self.frames.importing = None;
+            if let Some(frame) = self.frames.mailbox.waiting() {
+                self.host.doubt_import(frame.buffer);
+            }
         }
         let Some(video) = &mut self.frames.video else { return };
         match video.link {
@@ -230,8 +243,10 @@ impl Bridge {
         let Some(frame) = self.frames.mailbox.waiting() else { return };
         let prepared = self.host.prepare(frame);
         if prepared == Prepared::Pending {
+            self.frames.importing.get_or_insert_with(Instant::now);
             return;
         }
+        self.frames.importing = None;
         let Some(frame) = self.frames.mailbox.take_if(|_| true) else { return };
         match prepared {
             Prepared::Ready if self.host.commit(&frame) => {

@@ -11,6 +11,7 @@ use rustix::fs::{OFlags, SealFlags};
 use smithay_client_toolkit::shm::slot::{Buffer as SlotBuffer, SlotPool};
 use tracing::{debug, warn};
 use wayland_client::protocol::wl_buffer::{self, WlBuffer};
+use wayland_client::protocol::wl_callback::{self, WlCallback};
 use wayland_client::protocol::wl_shm::Format;
 use wayland_client::protocol::wl_shm_pool::WlShmPool;
 use wayland_client::{Connection, Dispatch, Proxy, QueueHandle, event_created_child};
@@ -121,7 +122,13 @@ pub struct Buffers {
     on_screen: Option<SlotBuffer>,
     /// wl_buffers made since the start.
     imports: u64,
+    /// The host leaves DMA-BUFs unanswered.
+    silent: bool,
 }
+
+/// User data of the question that is asked when a DMA-BUF stays unanswered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Doubt(BufferId);
 
 impl Host {
     /// wl_buffers made from guest buffers since the start.
@@ -132,6 +139,18 @@ impl Host {
     /// Whether DMA-BUFs can be imported at all.
     pub fn has_dmabuf(&self) -> bool {
         Self::alive(&self.extras.dmabuf)
+    }
+
+    /// Whether the host answers for DMA-BUFs, as far as is known.
+    pub(super) fn answers_imports(&self) -> bool {
+        !self.buffers.silent
+    }
+
+    /// Asks the host for any answer at all. One that is only slow answers for this buffer first; one that does not
+    /// will never, and gets no more DMA-BUFs.
+    pub fn doubt_import(&self, id: BufferId) {
+        debug!(?id, "no word about a dmabuf; asking the host for an answer");
+        self.connection.display().sync(&self.queue, Doubt(id));
     }
 
     /// Makes sure that there is a wl_buffer for this frame.
@@ -340,6 +359,24 @@ impl Dispatch<WlBuffer, GuestBuffer> for Host {
     }
 }
 
+impl Dispatch<WlCallback, Doubt> for Host {
+    fn event(
+        host: &mut Self,
+        _: &WlCallback,
+        _: wl_callback::Event,
+        Doubt(id): &Doubt,
+        _: &Connection,
+        _: &QueueHandle<Self>,
+    ) {
+        let entry = host.buffers.entries.get(id);
+        let unanswered = entry.is_some_and(|entry| matches!(entry.import, Import::Pending(_)));
+        if unanswered && !std::mem::replace(&mut host.buffers.silent, true) {
+            warn!("the host does not say whether it takes a dmabuf; using shared memory");
+            host.events.push_back(HostEvent::FormatsChanged);
+        }
+    }
+}
+
 impl Dispatch<ZwpLinuxBufferParamsV1, BufferId> for Host {
     fn event(
         host: &mut Self,
@@ -373,6 +410,9 @@ impl Dispatch<ZwpLinuxBufferParamsV1, BufferId> for Host {
             _ => return,
         }
         params.destroy();
+        if std::mem::take(&mut host.buffers.silent) {
+            host.events.push_back(HostEvent::FormatsChanged);
+        }
     }
 
     event_created_child!(Host, ZwpLinuxBufferParamsV1, [

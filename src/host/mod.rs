@@ -101,7 +101,8 @@ impl Host {
 
     /// What buffers the host takes.
     pub fn formats(&self) -> HostFormats {
-        HostFormats { dmabuf: self.feedback.formats().to_vec(), shm: self.shm_formats() }
+        let dmabuf = if self.answers_imports() { self.feedback.formats().to_vec() } else { Vec::new() };
+        HostFormats { dmabuf, shm: self.shm_formats() }
     }
 
     fn shm_formats(&self) -> Vec<crate::video::format::PixelFormat> {

@@ -87,6 +87,9 @@ pub enum BadFrame {
     /// Negative, or shorter than a row of pixels.
     #[error("has a row length of {0} bytes, too short for its width")]
     Stride(i32),
+    /// Fewer bytes with pixels than the picture has.
+    #[error("has only {0} bytes of pixels, too few for its size")]
+    Truncated(u32),
     /// Pixels end past the plane's memory.
     #[error("claims {0} bytes, more than its memory has")]
     TooLarge(u64),
@@ -133,6 +136,11 @@ impl Frame {
         let stride = u32::try_from(layout.stride).map_err(|_| BadFrame::Stride(layout.stride))?;
         if u64::from(stride) < row {
             return Err(BadFrame::Stride(layout.stride));
+        }
+        // More than the memory has is no harm: PipeWire tells consumers to clamp it.
+        let pixels = u64::from(stride) * u64::from(negotiated.height.saturating_sub(1)) + row;
+        if u64::from(layout.size) < pixels {
+            return Err(BadFrame::Truncated(layout.size));
         }
         // wl_shm wants whole rows, the last one's padding included.
         let bytes = u64::from(stride) * u64::from(negotiated.height);
@@ -206,6 +214,8 @@ mod tests {
         assert_eq!(frame(400, 400, layout(0, 39), 10, 10).check_shm(), Err(BadFrame::Stride(39)));
         assert_eq!(frame(400, 400, layout(0, -40), 10, 10).check_shm(), Err(BadFrame::Stride(-40)));
         assert_eq!(frame(400, 400, layout(4, 40), 10, 10).check_shm(), Err(BadFrame::TooLarge(404)));
+        let truncated = Layout { offset: 0, stride: 40, size: 399 };
+        assert_eq!(frame(400, 400, truncated, 10, 10).check_shm(), Err(BadFrame::Truncated(399)));
         assert_eq!(
             frame(100, 400, layout(0, 40), 10, 10).check_shm(),
             Err(BadFrame::ShortFile { needs: 400, has: 100 })
@@ -216,9 +226,9 @@ mod tests {
         #[test]
         fn nothing_past_the_file_ever_passes(
             file in 0u64..100_000, max_size in any::<u32>(), offset in any::<u32>(), stride in any::<i32>(),
-            width in 1u32..200, height in 1u32..200,
+            size in any::<u32>(), width in 1u32..200, height in 1u32..200,
         ) {
-            let frame = frame(file, max_size, Layout { offset, stride, size: 1 }, width, height);
+            let frame = frame(file, max_size, Layout { offset, stride, size }, width, height);
             if let Ok(shm) = frame.check_shm() {
                 prop_assert!(shm.offset + u64::from(shm.stride) * u64::from(height) <= file);
                 prop_assert!(shm.stride >= width * 4);

@@ -147,3 +147,5 @@ impl Drop for Bridge {
         }
     }
 }
+
+pub mod world;
