@@ -13,9 +13,7 @@ fn shared_memory_goes_on_uncopied_and_pixel_for_pixel() {
     let world = World::new(wolf(), ProducerOptions::default());
     world.send(Fill::Coded(1));
     for (x, y) in [(0, 0), (1279, 0), (0, 719), (1279, 719), (700, 300)] {
-        let [blue, green, red, _] = fake_guest::coded_pixel(x, y, 1);
-        let wanted = u32::from_be_bytes([255, red, green, blue]);
-        assert_eq!(world.host.pixel(x as i32, y as i32), Some(wanted), "{x},{y}");
+        assert_eq!(world.host.pixel(x as i32, y as i32), Some(coded(x, y, 1)), "{x},{y}");
     }
     let ended = world.end();
     assert_eq!((ended.counter("copied_bytes"), ended.counter("bad")), (0, 0));
@@ -77,8 +75,7 @@ fn padded_rows_and_shared_files_are_no_reason_to_copy() {
             world.show(colour);
         }
         world.send(Fill::Coded(9));
-        let [blue, green, red, _] = fake_guest::coded_pixel(1279, 719, 9);
-        assert_eq!(world.host.pixel(1279, 719), Some(u32::from_be_bytes([255, red, green, blue])), "{layout:?}");
+        assert_eq!(world.host.pixel(1279, 719), Some(coded(1279, 719, 9)), "{layout:?}");
         let ended = world.end();
         assert_eq!(ended.counter("copied_bytes"), 0, "{layout:?} {row_padding}");
     }
@@ -131,6 +128,28 @@ fn frames_without_pixels_show_nothing() {
     assert_eq!(world.frame_count(), frames);
     assert_eq!(world.pixel(), Some(RED.1));
     world.show(BLUE);
+    world.end();
+}
+
+#[test]
+fn either_of_the_flags_that_say_corrupted_is_enough() {
+    let world = World::new(wolf(), ProducerOptions::default());
+    world.settle();
+    world.show(RED);
+    let (frames, empty) = (world.frame_count(), world.bridge.counter("empty"));
+    world.producer().frame_with(GREEN.0, |frame| {
+        let right = frame.header;
+        frame.corrupted();
+        frame.header = right;
+    });
+    world.counts("empty", empty + 1);
+    world.producer().frame_with(GREEN.0, |frame| {
+        let right = frame.chunk;
+        frame.corrupted();
+        frame.chunk = right;
+    });
+    world.counts("empty", empty + 2);
+    assert_eq!((world.frame_count(), world.pixel()), (frames, Some(RED.1)));
     world.end();
 }
 
