@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use calloop::generic::Generic;
 use calloop::{Interest, Mode, PostAction, RegistrationToken};
-use futures_util::future::{AbortHandle, Abortable};
+use futures_util::future::AbortHandle;
 use tracing::{debug, info, warn};
 
 use crate::bridge::Bridge;
@@ -136,17 +136,10 @@ impl Bridge {
         let number = self.guest.last_number;
         let source = self.options.monitor.clone().map_or(Source::Virtual, Source::Monitor);
         let events = Rc::clone(&self.session_events);
-        let (abort, aborted) = AbortHandle::new_pair();
-        let task =
-            Abortable::new(mutter::run(number, source, move |event| events.borrow_mut().push_back(event)), aborted);
+        let (abort, stop) = AbortHandle::new_pair();
+        let task = mutter::run(number, source, stop, move |event| events.borrow_mut().push_back(event));
         // The executor lives as long as the loop.
-        if self
-            .scheduler
-            .schedule(async move {
-                let _ = task.await;
-            })
-            .is_err()
-        {
+        if self.scheduler.schedule(task).is_err() {
             debug!("the executor is gone");
         }
         self.guest.state = State::Making { number, abort, until: now + PATIENCE };

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::pin::pin;
 
-use futures_util::future::{AbortHandle, Abortable, Either, select, select_all};
+use futures_util::future::{AbortHandle, AbortRegistration, Abortable, Aborted, Either, select, select_all};
 use futures_util::{FutureExt, StreamExt};
 use tracing::{debug, warn};
 use zbus::Connection;
@@ -39,29 +39,50 @@ pub enum Source {
 pub trait Report: Fn(SessionEvent) + 'static {}
 impl<F: Fn(SessionEvent) + 'static> Report for F {}
 
-/// Makes a session, reports it, keeps it alive and reports its end. Runs on the bridge's own loop.
+/// Makes a session, reports it, keeps it alive and reports its end, unless `stop` says to give up before there
+/// is one. Runs on the bridge's own loop.
 ///
-/// Dropping the future or the session's guard ends the session: Mutter closes what a client that left
-/// the bus had open.
-pub async fn run(number: u64, source: Source, report: impl Report) {
-    let outcome = match connect().await {
-        // Without an executor of its own zbus moves only while this is polled.
-        Ok(connection) => {
-            let driver = async {
-                loop {
-                    connection.executor().tick().await;
-                }
-            };
-            match select(pin!(driver), pin!(make_and_keep(number, &connection, source, &report))).await {
-                Either::Left((never, _)) => never,
-                Either::Right((outcome, _)) => outcome,
-            }
+/// Dropping the session's guard ends the session.
+pub async fn run(number: u64, source: Source, stop: AbortRegistration, report: impl Report) {
+    let mut connection = None;
+    match Abortable::new(session(number, source, &mut connection, &report), stop).await {
+        Ok(Ok(why)) => report(SessionEvent::Closed(number, why)),
+        Ok(Err(error)) => report(SessionEvent::Failed(number, error)),
+        Err(Aborted) => {}
+    }
+    if let Some(connection) = connection {
+        hang_up(connection).await;
+    }
+}
+
+async fn session(
+    number: u64,
+    source: Source,
+    connection: &mut Option<Connection>,
+    report: &impl Report,
+) -> Result<String, GuestError> {
+    let connection = &*connection.insert(connect().await?);
+    // Without an executor of its own zbus moves only while this is polled.
+    let driver = async {
+        loop {
+            connection.executor().tick().await;
         }
-        Err(error) => Err(error),
     };
-    match outcome {
-        Ok(why) => report(SessionEvent::Closed(number, why)),
-        Err(error) => report(SessionEvent::Failed(number, error)),
+    match select(pin!(driver), pin!(make_and_keep(number, connection, source, report))).await {
+        Either::Left((never, _)) => never,
+        Either::Right((outcome, _)) => outcome,
+    }
+}
+
+/// Leaves the bus. Signal streams that were dropped have left tasks behind that hold the connection: unless they
+/// run to their end it stays open for ever.
+async fn hang_up(connection: Connection) {
+    let executor = connection.executor().clone();
+    if let Err(error) = connection.close().await {
+        debug!(%error, "the session bus was not left cleanly");
+    }
+    while !executor.is_empty() {
+        executor.tick().await;
     }
 }
 
@@ -203,11 +224,11 @@ async fn make_and_keep(
         Err(_) => {
             // What was pressed is released by the last calls; they must not be lost with the session.
             send_waiting(&last_calls, &remote, stream_path.as_str()).await;
+            // Leaving the bus would end the session as well, but looks like a crash.
+            let _ = remote.stop().await;
             "ended by us".to_owned()
         }
     };
-    // The other side may be gone already; leaving the bus ends the session too.
-    let _ = remote.stop().await;
     Ok(why)
 }
 

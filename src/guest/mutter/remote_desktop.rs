@@ -28,6 +28,8 @@ pub trait RemoteDesktopSession {
 
     fn start(&self) -> zbus::Result<()>;
 
+    // Leaving the bus follows, and does the same: a frozen shell is not waited for.
+    #[zbus(no_reply)]
     fn stop(&self) -> zbus::Result<()>;
 
     #[zbus(name = "ConnectToEIS")]
