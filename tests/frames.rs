@@ -4,9 +4,9 @@
 mod common;
 
 use common::SOON;
-use common::world::{AR24, BLUE, GREEN, RED, World, XR24, coded, wolf};
+use common::world::{AR24, BLUE, GREEN, LINEAR, RED, World, XR24, coded, gpu, wolf};
 use fake_guest::{Fill, Frame, Layout, Offer, Pixels, PlainMemory, ProducerOptions, Seal};
-use fake_host::{BLACK, ReleasePolicy, Seen, fourcc};
+use fake_host::{BLACK, Dmabuf, ReleasePolicy, Seen, fourcc};
 
 #[test]
 fn shared_memory_goes_on_uncopied_and_pixel_for_pixel() {
@@ -22,10 +22,16 @@ fn shared_memory_goes_on_uncopied_and_pixel_for_pixel() {
 
 #[test]
 fn wolf_shows_the_first_frame_of_a_still_desktop() {
-    let world = World::new(wolf(), ProducerOptions::default());
-    world.show(RED);
-    world.bridge.expect(world.host.wait(Seen::shown, SOON));
-    world.end();
+    let copied = ProducerOptions { plain: PlainMemory::MemPtr, ..Default::default() };
+    for producer in [ProducerOptions::default(), copied, gpu(&[LINEAR])] {
+        let world = World::new(wolf().dmabuf(Dmabuf::feedback(5, 0, vec![(XR24, LINEAR)])), producer);
+        world.bridge.expect(world.producer().streaming(SOON));
+        // Once only: another frame would be another commit.
+        world.bridge.expect(world.producer().send(RED.0, SOON));
+        world.bridge.expect(world.host.wait(Seen::shown, SOON));
+        assert_eq!((world.pixel(), world.frame_count()), (Some(RED.1), 1));
+        world.end();
+    }
 }
 
 #[test]
