@@ -128,6 +128,7 @@ fn a_host_that_only_stood_still_keeps_its_dmabufs() {
     world.settle();
     world.show(RED);
     world.bridge.expect(world.producer().remove_buffers(SOON));
+    let formats = world.producer().state().formats.len();
     world.host.freeze();
     world.producer().animate(30.0);
     // Long enough for the bridge to ask: its answer comes after the one for the buffer.
@@ -137,8 +138,9 @@ fn a_host_that_only_stood_still_keeps_its_dmabufs() {
     let frames = world.frame_count();
     world.bridge.expect(world.host.wait(|seen| seen.frame_count() > frames + 5, SOON));
     world.producer().stop();
-    assert_eq!(world.modifier(), Some((XR24, LINEAR)));
     world.show(GREEN);
+    assert_eq!(world.modifier(), Some((XR24, LINEAR)));
+    assert_eq!(world.producer().state().formats.len(), formats, "renegotiated");
     let ended = world.end();
     assert!(!ended.log.contains("using shared memory"), "{}", ended.log);
 }

@@ -99,7 +99,10 @@ fn frames_that_do_not_fit_their_memory_never_reach_the_host() {
         |frame| frame.chunk.stride = 100,
         |frame| frame.chunk.stride = -5120,
         |frame| frame.chunk.stride = 0,
-        |frame| frame.chunk.stride = 5124,
+        |frame| {
+            frame.chunk.stride = 5124;
+            frame.chunk.size = u32::MAX;
+        },
         |frame| frame.chunk.offset = 4,
         |frame| frame.chunk.offset = u32::MAX,
         |frame| frame.chunk.size -= 1,
@@ -119,6 +122,26 @@ fn frames_that_do_not_fit_their_memory_never_reach_the_host() {
     assert_eq!(ended.counter("bad"), 9);
     let told = ended.log.lines().filter(|line| line.contains("not shown, the last good one stays"));
     assert_eq!(told.count(), 1, "{}", ended.log);
+}
+
+#[test]
+fn a_frame_does_not_reach_into_the_next_buffers_memory() {
+    // In one file with the others, where it would be all there.
+    let world = World::new(wolf(), ProducerOptions { layout: Layout::SharedFd, ..Default::default() });
+    world.settle();
+    world.show(RED);
+    let frames = world.frame_count();
+    let bends: [fn(&mut Frame); 2] = [|frame| frame.chunk.offset = 4, |frame| frame.chunk.stride = 5124];
+    for (index, bend) in bends.into_iter().enumerate() {
+        world.producer().frame_with(GREEN.0, move |frame| {
+            bend(frame);
+            frame.chunk.size = u32::MAX;
+        });
+        world.counts("bad", index as i64 + 1);
+        assert_eq!((world.frame_count(), world.pixel()), (frames, Some(RED.1)), "bend {index}");
+    }
+    world.show(BLUE);
+    world.end();
 }
 
 #[test]
@@ -272,17 +295,18 @@ fn a_window_is_never_blank_again() {
 #[test]
 fn every_byte_order_arrives_as_it_is() {
     let orders = [
-        (Pixels::Bgrx, [0x33, 0x22, 0x11, 0x77], true),
-        (Pixels::Bgra, [0x33, 0x22, 0x11, 0xff], false),
-        (Pixels::Rgbx, [0x11, 0x22, 0x33, 0x77], true),
-        (Pixels::Rgba, [0x11, 0x22, 0x33, 0xff], false),
+        (Pixels::Bgrx, [0x33, 0x22, 0x11, 0x77], XR24, true),
+        (Pixels::Bgra, [0x33, 0x22, 0x11, 0xff], AR24, false),
+        (Pixels::Rgbx, [0x11, 0x22, 0x33, 0x77], fourcc::XBGR8888, true),
+        (Pixels::Rgba, [0x11, 0x22, 0x33, 0xff], fourcc::ABGR8888, false),
     ];
-    for (pixels, bytes, opaque) in orders {
+    for (pixels, bytes, format, opaque) in orders {
         for plain in [PlainMemory::MemFd, PlainMemory::MemPtr] {
             let host = wolf().shm_formats([XR24, AR24, fourcc::XBGR8888, fourcc::ABGR8888]);
             let producer = ProducerOptions { offers: vec![Offer::plain(pixels)], plain, ..Default::default() };
             let world = World::new(host, producer);
             world.show((Fill::Solid(bytes), 0xff11_2233));
+            assert_eq!(world.kind().fourcc(), Some(format), "{pixels:?}");
             // A host may skip blending only what has no alpha.
             assert_eq!(!world.last_frame().opaque.is_empty(), opaque, "{pixels:?}");
             world.end();

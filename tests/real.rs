@@ -200,7 +200,9 @@ fn switches(pid: u32) -> u64 {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
     tasks
         .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("status")).ok())
-        .filter_map(|text| text.lines().find_map(|it| it.strip_prefix("voluntary_ctxt_switches:")?.trim().parse().ok()))
+        .filter_map(|text| {
+            text.lines().find_map(|it| it.strip_prefix("voluntary_ctxt_switches:")?.trim().parse::<u64>().ok())
+        })
         .sum::<u64>()
 }
 
