@@ -88,7 +88,10 @@ fn a_choice_of_one_modifier_and_a_preference_are_fixated() {
         world.send(Fill::Coded(1));
         let wanted = prefer_modifier.unwrap_or(TILED);
         assert_eq!(world.modifier(), Some((XR24, wanted)));
-        world.end();
+        let ended = world.end();
+        // A format whose modifier is still open is no format.
+        let mut formats = ended.log.lines().filter(|line| line.contains("the guest's format"));
+        assert!(formats.all(|line| line.contains(&format!("modifier: Some({wanted})"))), "{}", ended.log);
     }
 }
 
