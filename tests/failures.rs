@@ -49,7 +49,7 @@ fn listing(dir: &Path) -> Vec<String> {
 fn shows_a_picture(host: &FakeHost, guest: &FakeGuest, bridge: &Bridge) {
     let frames = host.look(|seen| seen.frame_count());
     let producer = bridge.expect(guest.mutter.producer(SOON));
-    bridge.expect(producer.send(Fill::Coded(1), SOON));
+    common::picture(bridge, host, &producer, Fill::Coded(1));
     bridge.expect(host.wait(|seen| seen.shown() && seen.frame_count() > frames, SOON));
 }
 

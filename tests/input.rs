@@ -95,7 +95,7 @@ impl World {
         let producer = self.bridge.expect(self.guest.mutter.producer(SOON));
         let frames = self.host.look(|seen| seen.frame_count());
         self.bridge.expect(producer.streaming(SOON));
-        self.bridge.expect(producer.send(Fill::Coded(1), SOON));
+        common::picture(&self.bridge, &self.host, &producer, Fill::Coded(1));
         self.bridge.expect(self.host.wait(|seen| seen.shown() && seen.frame_count() > frames, SOON));
         if self.guest.mutter.state().casts.iter().any(|cast| cast.source == fake_guest::Source::Virtual) {
             self.bridge.expect(producer.wait(|s| s.ready().filter(|f| f.max_framerate == (1000, 1)), SOON));
@@ -359,7 +359,7 @@ fn a_window_of_another_size_is_mapped_before_and_after_the_stream_follows() {
         world.arrived();
         world.host.set_output_mode(1920, 1080, 60_000);
         world.bridge.expect(producer.streaming_at((1920, 1080), SOON));
-        world.bridge.expect(producer.send(Fill::Coded(2), SOON));
+        common::picture(&world.bridge, &world.host, &producer, Fill::Coded(2));
         world.bridge.expect(producer.wait(|s| s.ready().filter(|f| f.max_framerate == (1000, 1)), SOON));
         world.host.pointer().move_to(960.0, 540.0).click(BTN_LEFT);
         let all = world.arrived();
@@ -863,7 +863,7 @@ fn a_drag_survives_a_resize_of_the_window() {
             pointer.move_to(300.0, 300.0);
             let size = (width as u32, height as u32);
             world.bridge.expect(producer.streaming_at(size, SOON));
-            world.bridge.expect(producer.send(Fill::Coded(2), SOON));
+            common::picture(&world.bridge, &world.host, &producer, Fill::Coded(2));
             let lifted = |s: &fake_guest::ProducerState| s.ready().filter(|f| f.max_framerate == (1000, 1));
             world.bridge.expect(producer.wait(lifted, SOON));
             pointer.move_to(400.0, 300.0);
@@ -975,11 +975,11 @@ fn a_server_without_devices_costs_the_input_and_not_the_picture() {
         options.eis.refuse = Some(refuse);
         let world = World::starting(Way::Eis, wolf(), options, &[]);
         let producer = world.bridge.expect(world.guest.mutter.producer(SOON));
-        world.bridge.expect(producer.send(Fill::Coded(1), SOON));
+        common::picture(&world.bridge, &world.host, &producer, Fill::Coded(1));
         world.bridge.expect(world.host.wait(|seen| seen.shown(), SOON));
         world.host.pointer().move_to(5.0, 5.0).click(BTN_LEFT);
         world.host.keyboard().tap(KEY_A);
-        world.bridge.expect(producer.send(Fill::Coded(2), SOON));
+        common::picture(&world.bridge, &world.host, &producer, Fill::Coded(2));
         world.bridge.expect(world.host.wait(|seen| seen.frame_count() >= 2, SOON));
         assert_eq!(world.got(), [], "{refuse:?}");
         assert_eq!(world.sessions(), 1, "{refuse:?}");

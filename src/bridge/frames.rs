@@ -203,7 +203,6 @@ impl Bridge {
 
     pub(super) fn format_settled(&mut self, negotiated: Negotiated) {
         debug!(?negotiated, "the guest's format");
-        self.guest.is_here();
         self.input.set_stream(negotiated.width, negotiated.height);
         self.frames.format_is_new = true;
         if let Some(video) = &mut self.frames.video {
@@ -213,6 +212,7 @@ impl Bridge {
 
     pub(super) fn frame_arrived(&mut self, frame: Frame) {
         self.stats.frame_received();
+        self.guest.is_here();
         if std::mem::take(&mut self.frames.format_is_new) {
             self.input.stream_shown();
         }

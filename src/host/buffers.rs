@@ -318,8 +318,8 @@ impl Host {
         let Some(entry) = self.buffers.entries.remove(&id) else { return };
         match entry.import {
             Import::Ready(buffer) => buffer.destroy(),
-            Import::Pending(params) => params.destroy(),
-            Import::Refused => {}
+            // Destroyed with the answer, which may bring a buffer that nobody else would destroy.
+            Import::Pending(_) | Import::Refused => {}
         }
         let Some(file) = entry.pool else { return };
         if let Some(pool) = self.buffers.pools.get_mut(&file) {

@@ -121,7 +121,14 @@ impl EiSink {
     ///
     /// The connection is over then; nothing more can be sent.
     pub fn read(&mut self) -> Result<(), EiError> {
-        let end = self.context.read().err();
+        // Until there is no more: an end that came right after data would not wake us again.
+        let end = loop {
+            match self.context.read() {
+                Ok(0) => break None,
+                Ok(_) => {}
+                Err(error) => break Some(error),
+            }
+        };
         while let Some(result) = self.context.pending_event() {
             match result {
                 PendingRequestResult::Request(event) => self.handle(event)?,

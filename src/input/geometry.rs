@@ -28,7 +28,8 @@ struct Edge {
 impl Edge {
     fn map(&mut self, at: f64, size: f64, start: f64, length: f64) -> f64 {
         let clamp = size - 2.0;
-        if at > clamp && at.is_finite() {
+        // Past the end is a host that does not know the window's new size yet.
+        if at > clamp && at < size {
             self.goes_further = true;
         }
         let inside = if !self.goes_further && size > 2.0 && at == clamp { size } else { at };

@@ -149,3 +149,12 @@ impl Drop for Bridge {
 }
 
 pub mod world;
+
+/// Sends a picture until the host has got one: PipeWire may lose what is sent while formats or buffers change.
+pub fn picture(bridge: &Bridge, host: &fake_host::FakeHost, producer: &fake_guest::Producer, fill: fake_guest::Fill) {
+    let before = host.look(|seen| seen.frame_count());
+    wait_for("a frame in the host", SOON, || {
+        bridge.expect(producer.send(fill, SOON));
+        host.wait(|seen| seen.frame_count() > before, Duration::from_millis(500)).ok()
+    });
+}
