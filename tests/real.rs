@@ -112,10 +112,13 @@ fn a_guest_in_a_host(suite: Suite, kind: HostKind) {
     let canvas = Canvas::open(&gnome.wayland_socket(), 7);
     bridge.expect(canvas.wait_for_size(1280, 720, SOON));
     let mut hands = host.hands();
-    // Weston loses the motion that makes its pointer.
+    // Weston loses the motion that makes its pointer, and GNOME one while its monitor changes; hosts do not repeat
+    // the place of a mouse that rests.
     wait_for("the guest's pointer", SOON, || {
+        hands.move_to(600.0, 300.0);
         hands.move_to(640.0, 360.0);
-        canvas.seen().pointer.filter(|at| *at == (640.0, 360.0))
+        let there = |seen: &lab::Seen| seen.pointer.filter(|at| *at == (640.0, 360.0));
+        canvas.wait(Duration::from_millis(300), there).ok()
     });
     points(&mut hands, &canvas, 1279 - edge, 719 - edge);
     shows(&host, 1280, 720, 7);
