@@ -83,6 +83,11 @@ fn holds(suite: Suite, version: u32) {
 }
 
 #[test]
+fn of_gnome_50() {
+    holds(Suite::Forky, 50);
+}
+
+#[test]
 fn of_gnome_48() {
     holds(Suite::Trixie, 48);
 }

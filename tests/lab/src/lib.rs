@@ -63,7 +63,7 @@ fn look() -> Result<(), String> {
         }
         Ok(_) => {}
     }
-    [Suite::Bookworm, Suite::Trixie].into_iter().try_for_each(|suite| suite.built().map(drop))
+    [Suite::Bookworm, Suite::Trixie, Suite::Forky].into_iter().try_for_each(|suite| suite.built().map(drop))
 }
 
 /// True when the test is to end here since no real desktop can run; says so in a line starting with `SKIP: `.

@@ -23,6 +23,8 @@ pub enum Suite {
     Bookworm,
     /// Debian 13: GNOME 48.
     Trixie,
+    /// Debian testing: GNOME 50.
+    Forky,
 }
 
 impl Suite {
@@ -31,6 +33,7 @@ impl Suite {
         match self {
             Suite::Bookworm => "bookworm",
             Suite::Trixie => "trixie",
+            Suite::Forky => "forky",
         }
     }
 

@@ -134,6 +134,11 @@ fn gnome_48_fills_the_canvas() {
 }
 
 #[test]
+fn gnome_50_fills_the_canvas() {
+    gnome_starts_and_ends(Suite::Forky, "50");
+}
+
+#[test]
 fn gnome_43_fills_the_canvas() {
     gnome_starts_and_ends(Suite::Bookworm, "43");
 }
