@@ -19,7 +19,7 @@ use wayland_protocols::wp::linux_dmabuf::zv1::client::zwp_linux_dmabuf_v1::ZwpLi
 
 use crate::error::Error;
 use crate::host::buffers::Buffers;
-use crate::host::feedback::Feedback;
+use crate::host::feedback::{Feedback, Scope};
 use crate::host::{Extras, Host, Quiet};
 use crate::options::Options;
 
@@ -100,7 +100,7 @@ impl Host {
         debug!(?extras, "optional globals");
         // Version 4 and up say nothing by themselves: feedback has to be asked for.
         if let Some(dmabuf) = extras.dmabuf.as_ref().filter(|dmabuf: &&ZwpLinuxDmabufV1| dmabuf.version() >= 4) {
-            dmabuf.get_default_feedback(queue, Quiet);
+            dmabuf.get_default_feedback(queue, Scope::Default);
         }
         let mut host = Self {
             connection: connection.clone(),

@@ -22,6 +22,7 @@ use wayland_protocols::wp::presentation_time::client::wp_presentation_feedback::
 use wayland_protocols::wp::viewporter::client::wp_viewport::WpViewport;
 use wayland_protocols::wp::viewporter::client::wp_viewporter::WpViewporter;
 
+use crate::host::feedback::Scope;
 use crate::host::window::FrameDone;
 use crate::host::{Host, HostEvent, Quiet};
 
@@ -174,29 +175,32 @@ impl Dispatch<ZwpLinuxDmabufV1, Quiet> for Host {
     }
 }
 
-impl Host {
-    /// A whole feedback has come.
-    fn formats_told(&mut self) {
-        if self.feedback.done() {
-            self.events.push_back(HostEvent::FormatsChanged);
-        }
-    }
-}
-
-impl Dispatch<ZwpLinuxDmabufFeedbackV1, Quiet> for Host {
+impl Dispatch<ZwpLinuxDmabufFeedbackV1, Scope> for Host {
     fn event(
         host: &mut Self,
         _: &ZwpLinuxDmabufFeedbackV1,
         event: zwp_linux_dmabuf_feedback_v1::Event,
-        _: &Quiet,
+        scope: &Scope,
         _: &Connection,
         _: &QueueHandle<Self>,
     ) {
-        use zwp_linux_dmabuf_feedback_v1::Event;
+        use zwp_linux_dmabuf_feedback_v1::{Event, TrancheFlags};
+        let feedback = &mut host.feedback;
         match event {
-            Event::FormatTable { fd, size } => host.feedback.format_table(fd, size),
-            Event::TrancheFormats { indices } => host.feedback.tranche_formats(&indices),
-            Event::Done => host.formats_told(),
+            Event::FormatTable { fd, size } => feedback.format_table(*scope, fd, size),
+            Event::MainDevice { device } => feedback.device(*scope, &device),
+            Event::TrancheTargetDevice { device } => feedback.tranche_device(*scope, &device),
+            Event::TrancheFlags { flags } => {
+                let scanout = flags.into_result().is_ok_and(|flags| flags.contains(TrancheFlags::Scanout));
+                feedback.tranche_scanout(*scope, scanout);
+            }
+            Event::TrancheFormats { indices } => feedback.tranche_formats(*scope, &indices),
+            Event::TrancheDone => feedback.tranche_done(*scope),
+            Event::Done => {
+                if feedback.done(*scope) {
+                    host.events.push_back(HostEvent::FormatsChanged);
+                }
+            }
             _ => {}
         }
     }

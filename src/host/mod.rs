@@ -105,6 +105,11 @@ impl Host {
         HostFormats { dmabuf, shm: self.shm_formats() }
     }
 
+    /// The dev_t of the device that the host composes on; `None` when it does not say.
+    pub fn main_device(&self) -> Option<u64> {
+        self.feedback.main_device()
+    }
+
     fn shm_formats(&self) -> Vec<crate::video::format::PixelFormat> {
         let listed = |format: &crate::video::format::PixelFormat| {
             self.shm.formats().iter().any(|code| *code as u32 == format.shm())

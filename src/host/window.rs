@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 use smithay_client_toolkit::shell::WaylandSurface;
 use smithay_client_toolkit::shell::xdg::window::{Window, WindowConfigure, WindowDecorations};
 use tracing::{debug, warn};
+use wayland_client::Proxy as _;
 use wayland_client::protocol::wl_buffer::WlBuffer;
 use wayland_client::protocol::wl_output::{Transform, WlOutput};
 use wayland_protocols::wp::fractional_scale::v1::client::wp_fractional_scale_v1::WpFractionalScaleV1;
 use wayland_protocols::wp::viewporter::client::wp_viewport::WpViewport;
 
+use crate::host::feedback::Scope;
 use crate::host::size::{OutputFacts, SizeFacts, WindowSize, decide};
 use crate::host::{Host, HostEvent, Quiet};
 
@@ -57,6 +59,10 @@ impl Host {
         let window = self.xdg.create_window(surface, WindowDecorations::RequestServer, &self.queue);
         window.set_title("wolf-bridge");
         window.set_app_id("wolf-bridge");
+        // From version 4 on a host can say what suits this window best, such as what its screen takes directly.
+        if let Some(dmabuf) = self.extras.dmabuf.as_ref().filter(|dmabuf| dmabuf.version() >= 4) {
+            dmabuf.get_surface_feedback(window.wl_surface(), &self.queue, Scope::Window);
+        }
         let viewport =
             self.extras.viewporter.as_ref().map(|it| it.get_viewport(window.wl_surface(), &self.queue, Quiet));
         let fractional_scale = viewport.as_ref().and(self.extras.fractional_scale.as_ref());
