@@ -110,15 +110,10 @@ impl Stats {
         first
     }
 
-    /// Counts a buffer lent to the host.
-    pub fn buffer_lent(&mut self) {
-        self.lent += 1;
+    /// So many guest buffers are with the host now.
+    pub fn lent_now(&mut self, count: usize) {
+        self.lent = count as u32;
         self.lent_max = self.lent_max.max(self.lent);
-    }
-
-    /// Counts a buffer that came back from the host.
-    pub fn buffer_released(&mut self) {
-        self.lent = self.lent.saturating_sub(1);
     }
 }
 

@@ -3,8 +3,10 @@
 
 mod common;
 
-use common::SOON;
+use std::time::{Duration, Instant};
+
 use common::world::{AR24, BLUE, GREEN, LINEAR, RED, World, XR24, coded, gpu, wolf};
+use common::{SOON, wait_for};
 use fake_guest::{Fill, Frame, Layout, Offer, Pixels, PlainMemory, ProducerOptions, Seal};
 use fake_host::{BLACK, Dmabuf, ReleasePolicy, Seen, fourcc};
 
@@ -245,23 +247,46 @@ fn with_two_commits_unanswered_the_newest_frame_waits() {
     let world = World::new(wolf(), ProducerOptions::default());
     world.settle();
     world.show(RED);
-    world.bridge.expect(world.host.wait(|seen| seen.callbacks_asked == seen.callbacks_done, SOON));
-    world.host.pause_frames();
-    let (before, dropped) = (world.frame_count(), world.bridge.counter("dropped"));
-    for sent in 1..=6 {
-        world.bridge.expect(world.producer().send(Fill::Coded(sent), SOON));
+    // A host that is silent for a second is another case; a machine that is too slow for this one tries again.
+    let in_time = (0..20).any(|_| {
+        world.bridge.expect(world.host.wait(|seen| seen.callbacks_asked == seen.callbacks_done, SOON));
+        world.host.pause_frames();
+        let (before, dropped) = (world.frame_count(), world.bridge.counter("dropped"));
+        let began = Instant::now();
+        for sent in 1..=6 {
+            world.bridge.expect(world.producer().send(Fill::Coded(sent), SOON));
+        }
+        world.bridge.expect(world.producer().send(BLUE.0, SOON));
         // Two go on, the third waits, and each newer one takes its place.
-        world.counts("dropped", dropped + i64::from(sent.saturating_sub(3)));
-    }
-    world.bridge.expect(world.producer().send(BLUE.0, SOON));
-    world.counts("dropped", dropped + 4);
-    assert_eq!(world.frame_count(), before + 2);
-    // One answer, one frame: the newest.
-    assert_eq!(world.host.render(), 2);
-    world.shows(BLUE.1);
-    assert_eq!(world.frame_count(), before + 3);
-    world.host.resume_frames();
+        wait_for("seven frames", SOON, || (world.bridge.counter("dropped") >= dropped + 4).then_some(()));
+        let (frames, answers) = (world.frame_count(), world.host.render());
+        let in_time = began.elapsed() < Duration::from_millis(900);
+        if in_time {
+            assert_eq!((frames, answers), (before + 2, 2));
+            // One answer, one frame: the newest.
+            world.shows(BLUE.1);
+            assert_eq!((world.frame_count(), world.bridge.counter("dropped")), (before + 3, dropped + 4));
+        }
+        world.host.resume_frames();
+        in_time
+    });
+    assert!(in_time, "the machine is too slow");
     world.end();
+}
+
+#[test]
+fn a_host_that_answers_no_frame_is_shown_a_new_one_now_and_then() {
+    let world = World::new(wolf(), ProducerOptions::default());
+    world.settle();
+    world.show(RED);
+    world.host.pause_frames();
+    for colour in [GREEN, BLUE, RED, GREEN, BLUE] {
+        world.bridge.expect(world.producer().send(colour.0, SOON));
+        world.shows(colour.1);
+    }
+    world.host.resume_frames();
+    let ended = world.end();
+    assert_eq!(ended.log.matches("the host answers no frame").count(), 1, "{}", ended.log);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::host::buffers::{CopyReason, Pixels, Prepared};
 use crate::host::size::WindowSize;
 use crate::stats::Path;
 use crate::video::frame::{BufferId, Frame, Kind, Negotiated};
-use crate::video::mailbox::Mailbox;
+use crate::video::mailbox::{Fate, Mailbox, Return, Taken};
 use crate::video::negotiation::Negotiation;
 use crate::video::pods::{MaxRate, StreamSize, UNLIMITED};
 use crate::video::resize::Debounce;
@@ -26,6 +26,10 @@ const FORMAT_PATIENCE: Duration = Duration::from_secs(8);
 
 /// Hosts answer for a DMA-BUF within milliseconds; after this long it is asked whether it will at all.
 const IMPORT_PATIENCE: Duration = Duration::from_secs(1);
+
+/// A host that answers no commit for so long may be hidden, or never answer at all: it is shown a new frame now and
+/// then, so that what it has is never older than this.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Where the stream stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,10 +74,13 @@ pub struct Frames {
     resizing: Debounce,
     /// Since when frames have waited for the host to answer for a DMA-BUF.
     importing: Option<Instant>,
+    /// Since when a frame has waited for the host to answer a commit.
+    stalled: Option<Instant>,
     /// No frame has come since the format settled.
     format_is_new: bool,
     said_bad: bool,
     said_copy: bool,
+    said_stalled: bool,
 }
 
 impl Frames {
@@ -90,12 +97,8 @@ impl Frames {
             Link::Settled => None,
         });
         let import = self.importing.map(|since| since + IMPORT_PATIENCE);
-        link.into_iter().chain(import).chain(self.resizing.deadline()).min()
-    }
-
-    /// Gives a buffer back to the guest; false when the guest has taken it away meanwhile.
-    fn give_back(&self, id: BufferId) -> bool {
-        self.video.as_ref().is_some_and(|video| video.stream.give_back(id))
+        let stalled = self.stalled.map(|since| since + ANSWER_PATIENCE);
+        link.into_iter().chain(import).chain(stalled).chain(self.resizing.deadline()).min()
     }
 }
 
@@ -131,10 +134,11 @@ impl Bridge {
                 self.handle.remove(token);
             }
             // Memory that only the stream has dies with it; a waiting frame with files of its own is still shown.
-            let gone = self.frames.mailbox.discard_if(|frame| frame.kind() == Some(Kind::MemPtr));
-            self.stats.dropped += u64::from(gone.is_some());
             drop(video);
-            self.host.forget_all();
+            self.frames.mailbox.remove_all();
+            self.drop_waiting_if(|frame| frame.kind() == Some(Kind::MemPtr));
+            let mailbox = &self.frames.mailbox;
+            self.host.forget_unless(|id| mailbox.holds(id));
         }
     }
 
@@ -160,6 +164,16 @@ impl Bridge {
             self.frames.importing = None;
             if let Some(frame) = self.frames.mailbox.waiting() {
                 self.host.doubt_import(frame.buffer);
+            }
+        }
+        if self.frames.stalled.is_some_and(|since| now >= since + ANSWER_PATIENCE) {
+            self.frames.stalled = None;
+            if self.frames.mailbox.waiting().is_some() {
+                if !std::mem::replace(&mut self.frames.said_stalled, true) {
+                    info!("the host answers no frame; showing it a new one every {} s", ANSWER_PATIENCE.as_secs());
+                }
+                self.frames.mailbox.forgive();
+                self.commit_waiting();
             }
         }
         let Some(video) = &mut self.frames.video else { return };
@@ -216,51 +230,70 @@ impl Bridge {
         if std::mem::take(&mut self.frames.format_is_new) {
             self.input.stream_shown();
         }
-        if let Some(overtaken) = self.frames.mailbox.put(frame) {
-            self.drop_frame(overtaken.buffer);
+        if let Some((_, fate)) = self.frames.mailbox.put(frame.buffer, frame) {
+            self.stats.dropped += 1;
+            self.settle(fate);
         }
         self.commit_waiting();
     }
 
-    /// Nobody needs this buffer any more: it goes back to the guest, or, if that has taken it away, is forgotten.
-    fn let_go(&mut self, id: BufferId) {
-        if !self.frames.give_back(id) {
-            self.host.forget(id);
+    /// Does what the mailbox says of a buffer.
+    fn settle(&mut self, fate: Fate) {
+        match fate {
+            Fate::Keep => {}
+            Fate::GiveBack(id) => {
+                if let Some(video) = &self.frames.video {
+                    video.stream.give_back(id);
+                }
+            }
+            Fate::Forget(id) => self.host.forget(id),
         }
     }
 
     /// A frame will not be shown.
-    fn drop_frame(&mut self, id: BufferId) {
-        self.let_go(id);
+    fn drop_frame(&mut self, taken: Taken<Frame>) {
+        let (_, fate) = self.frames.mailbox.discard(taken);
         self.stats.dropped += 1;
+        self.settle(fate);
+    }
+
+    /// The waiting frame will not be shown if `which` says so.
+    fn drop_waiting_if(&mut self, which: impl FnOnce(&Frame) -> bool) {
+        if let Some(taken) = self.frames.mailbox.take_if(which) {
+            self.drop_frame(taken);
+        }
     }
 
     /// Moves the waiting frame on, if it can.
     pub(super) fn commit_waiting(&mut self) {
-        if !self.frames.mailbox.is_open() || self.host.window().is_none_or(|window| !window.can_show()) {
+        if self.host.window().is_none_or(|window| !window.can_show()) {
             return;
         }
         let Some(frame) = self.frames.mailbox.waiting() else { return };
+        if !self.frames.mailbox.is_open() {
+            self.frames.stalled.get_or_insert_with(Instant::now);
+            return;
+        }
         let prepared = self.host.prepare(frame);
         if prepared == Prepared::Pending {
             self.frames.importing.get_or_insert_with(Instant::now);
             return;
         }
         self.frames.importing = None;
-        let Some(frame) = self.frames.mailbox.take_if(|_| true) else { return };
+        let Some(taken) = self.frames.mailbox.take_if(|_| true) else { return };
+        let frame = taken.frame();
         match prepared {
-            Prepared::Ready if self.host.commit(&frame) => {
-                self.stats.buffer_lent();
+            Prepared::Ready if self.host.commit(frame) => {
                 let (path, why) = match frame.kind() {
                     Some(Kind::DmaBuf) => (Path::DmaBuf, "nothing is copied"),
                     _ => (Path::MemFd, self.frames.negotiation.why_not_dmabuf(&self.host.formats())),
                 };
-                self.committed(&frame, path, why);
+                self.committed(taken, Return::OnRelease, path, why);
                 return;
             }
             Prepared::MustCopy(reason) => {
-                if self.commit_copy(&frame, reason) {
-                    self.let_go(frame.buffer);
+                if self.commit_copy(frame, reason) {
+                    self.committed(taken, Return::Copied, Path::Copy, reason.text());
                     return;
                 }
             }
@@ -273,7 +306,7 @@ impl Bridge {
             }
             Prepared::Ready | Prepared::Pending => {}
         }
-        self.drop_frame(frame.buffer);
+        self.drop_frame(taken);
     }
 
     fn commit_copy(&mut self, frame: &Frame, reason: CopyReason) -> bool {
@@ -293,12 +326,13 @@ impl Bridge {
         if !std::mem::replace(&mut self.frames.said_copy, true) {
             warn!("frames are copied: {}", reason.text());
         }
-        self.committed(frame, Path::Copy, reason.text());
         true
     }
 
-    fn committed(&mut self, frame: &Frame, path: Path, why: &'static str) {
-        self.frames.mailbox.committed();
+    fn committed(&mut self, taken: Taken<Frame>, back: Return, path: Path, why: &'static str) {
+        let (frame, fate) = self.frames.mailbox.commit(taken, back);
+        self.stats.lent_now(self.frames.mailbox.lent());
+        self.settle(fate);
         if self.stats.path != path {
             self.stats.path = path;
             self.stats.why = why;
@@ -324,33 +358,29 @@ impl Bridge {
     }
 
     pub(super) fn frame_done(&mut self) {
+        self.frames.stalled = None;
         self.frames.mailbox.answered();
         self.commit_waiting();
     }
 
     pub(super) fn buffer_released(&mut self, id: BufferId) {
-        self.stats.buffer_released();
-        self.let_go(id);
+        let fate = self.frames.mailbox.release(id);
+        self.stats.lent_now(self.frames.mailbox.lent());
+        self.settle(fate);
     }
 
     pub(super) fn buffer_removed(&mut self, id: BufferId) {
-        let waiting = self.frames.mailbox.waiting().filter(|frame| frame.buffer == id);
-        match waiting.map(|frame| frame.kind()) {
-            None => self.host.forget(id),
-            Some(Some(Kind::MemPtr)) => {
-                if self.frames.mailbox.discard_if(|_| true).is_some() {
-                    self.drop_frame(id);
-                }
-            }
-            // Its descriptors are ours: it can still be shown, and may be the guest's only picture for long.
-            Some(_) => {}
-        }
+        let fate = self.frames.mailbox.remove(id);
+        self.settle(fate);
+        // With descriptors of ours it can still be shown, and may be the guest's only picture for long.
+        self.drop_waiting_if(|frame| frame.buffer == id && frame.kind() == Some(Kind::MemPtr));
     }
 
     pub(super) fn import_refused(&mut self, id: BufferId) {
-        if let Some(frame) = self.frames.mailbox.discard_if(|frame| frame.buffer == id) {
-            self.drop_frame(id);
-            self.refused(frame.negotiated);
+        if let Some(taken) = self.frames.mailbox.take_if(|frame| frame.buffer == id) {
+            let negotiated = taken.frame().negotiated;
+            self.drop_frame(taken);
+            self.refused(negotiated);
         }
     }
 

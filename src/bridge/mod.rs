@@ -221,26 +221,26 @@ impl Bridge {
         }
     }
 
-    /// One timer for everything that waits, set anew only when the earliest moment changes.
+    /// One timer for everything that waits. One that fires too early changes nothing and is set anew then, so that
+    /// moments which come and go with every frame cost nothing.
     fn arm_timer(&mut self, now: Instant) {
         let earliest =
             [self.host.output_deadline(), self.frames.deadline(), self.guest.deadline(), self.input.deadline(now)]
                 .into_iter()
                 .flatten()
                 .min();
-        if self.timer.as_ref().map(|(_, at)| *at) == earliest {
+        let Some(at) = earliest else { return };
+        if self.timer.as_ref().is_some_and(|(_, armed)| *armed <= at) {
             return;
         }
         if let Some((token, _)) = self.timer.take() {
             self.handle.remove(token);
         }
-        if let Some(at) = earliest {
-            let fired = self.handle.insert_source(Timer::from_deadline(at), |_, (), bridge: &mut Bridge| {
-                bridge.timer = None;
-                TimeoutAction::Drop
-            });
-            self.timer = fired.ok().map(|token| (token, at));
-        }
+        let fired = self.handle.insert_source(Timer::from_deadline(at), |_, (), bridge: &mut Bridge| {
+            bridge.timer = None;
+            TimeoutAction::Drop
+        });
+        self.timer = fired.ok().map(|token| (token, at));
     }
 
     /// Releases what is held, lets the guest hear of it, and says what was counted.

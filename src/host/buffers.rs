@@ -102,7 +102,6 @@ struct Entry {
     /// What the wl_buffer was made for; another format or layout needs another wl_buffer.
     made_for: (Negotiated, [Layout; MAX_PLANES]),
     pool: Option<(u64, u64)>,
-    lent: bool,
 }
 
 #[derive(Debug)]
@@ -202,7 +201,7 @@ impl Host {
         let negotiated = frame.negotiated;
         params.create(negotiated.width as i32, negotiated.height as i32, negotiated.format.fourcc(), Flags::empty());
         self.buffers.imports += 1;
-        let entry = Entry { import: Import::Pending(params), made_for, pool: None, lent: false };
+        let entry = Entry { import: Import::Pending(params), made_for, pool: None };
         self.buffers.entries.insert(frame.buffer, entry);
         Prepared::Pending
     }
@@ -247,25 +246,21 @@ impl Host {
         let data = GuestBuffer(AtomicU64::new(frame.buffer.0));
         let buffer = pool.pool.create_buffer(offset, width, height, stride, format, &self.queue, data);
         self.buffers.imports += 1;
-        let entry = Entry { import: Import::Ready(buffer), made_for, pool: Some(file), lent: false };
+        let entry = Entry { import: Import::Ready(buffer), made_for, pool: Some(file) };
         self.buffers.entries.insert(frame.buffer, entry);
         Prepared::Ready
     }
 
     /// Commits a prepared frame; from then on its buffer is lent until the host releases it.
     pub fn commit(&mut self, frame: &Frame) -> bool {
-        let Some(entry) = self.buffers.entries.get_mut(&frame.buffer) else { return false };
+        let Some(entry) = self.buffers.entries.get(&frame.buffer) else { return false };
         let Import::Ready(buffer) = &entry.import else { return false };
         let buffer = buffer.clone();
-        entry.lent = true;
-        if self.show(&buffer, frame.negotiated.format.is_opaque()) {
+        let is_shown = self.show(&buffer, frame.negotiated.format.is_opaque());
+        if is_shown {
             self.buffers.on_screen = None;
-            return true;
         }
-        if let Some(entry) = self.buffers.entries.get_mut(&frame.buffer) {
-            entry.lent = false;
-        }
-        false
+        is_shown
     }
 
     /// Commits a copy of a frame's pixels; the bytes copied, or `None` when it could not be shown.
@@ -299,22 +294,16 @@ impl Host {
         Some(bytes as u64)
     }
 
-    /// The guest took a buffer away. What the host still holds stays: to be forgotten again when it is released.
-    pub fn forget(&mut self, id: BufferId) {
-        if self.buffers.entries.get(&id).is_some_and(|entry| !entry.lent) {
-            self.destroy(id);
-        }
-    }
-
-    /// The stream ended: every buffer of it is gone.
-    pub fn forget_all(&mut self) {
-        let ids: Vec<BufferId> = self.buffers.entries.keys().copied().collect();
+    /// Nobody needs what was made of any buffer but those that `is_needed` names.
+    pub fn forget_unless(&mut self, is_needed: impl Fn(BufferId) -> bool) {
+        let ids: Vec<BufferId> = self.buffers.entries.keys().copied().filter(|id| !is_needed(*id)).collect();
         for id in ids {
             self.forget(id);
         }
     }
 
-    fn destroy(&mut self, id: BufferId) {
+    /// Destroys what was made of a buffer that the guest has taken away. Not before the host has released it.
+    pub fn forget(&mut self, id: BufferId) {
         let Some(entry) = self.buffers.entries.remove(&id) else { return };
         match entry.import {
             Import::Ready(buffer) => buffer.destroy(),
@@ -350,11 +339,7 @@ impl Dispatch<WlBuffer, GuestBuffer> for Host {
         _: &QueueHandle<Self>,
     ) {
         if let wl_buffer::Event::Release = event {
-            let id = BufferId(data.0.load(Ordering::Relaxed));
-            let lent = host.buffers.entries.get_mut(&id).map(|entry| std::mem::take(&mut entry.lent));
-            if lent == Some(true) {
-                host.events.push_back(HostEvent::Released(id));
-            }
+            host.events.push_back(HostEvent::Released(BufferId(data.0.load(Ordering::Relaxed))));
         }
     }
 }

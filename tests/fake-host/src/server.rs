@@ -265,7 +265,8 @@ fn prepare(
     globals::create_all(&mut state, &builder.outputs)?;
 
     if state.broken == Some(Broken::NobodyListens) {
-        drop(listener);
+        // Not only closed: a process that is being started beside us may have a copy until it is.
+        rustix::net::shutdown(&listener, rustix::net::Shutdown::Both)?;
     } else {
         let source = Generic::new(listener, Interest::READ, Mode::Level);
         let token = handle
