@@ -38,7 +38,7 @@ await() {
   until "$@" >/dev/null 2>&1; do
     kill -0 "$pid" 2>/dev/null || die "$name ended while starting" "$name"
     [ "$(date +%s)" -lt "$until" ] || die "$name did not answer in time ($*)" "$name"
-    sleep 0.05
+    sleep "${WB_POLL:-0.05}"
   done
 }
 
