@@ -214,6 +214,7 @@ fn a_host_that_releases_nothing_starves_only_itself() {
         world.producer().stop();
         let buffers = world.producer().state().buffers;
         assert!(world.host.look(Seen::held).len() >= buffers, "{buffers} buffers");
+        wait_for("a word about it", SOON, || world.bridge.log().contains("the host has all").then_some(()));
         while world.host.release_replaced() > 0 {}
         world.show(GREEN);
         world.end();
@@ -265,7 +266,7 @@ fn with_two_commits_unanswered_the_newest_frame_waits() {
             assert_eq!((frames, answers), (before + 2, 2));
             // One answer, one frame: the newest.
             world.shows(BLUE.1);
-            assert_eq!((world.frame_count(), world.bridge.counter("dropped")), (before + 3, dropped + 4));
+            assert_eq!(world.frame_count(), before + 3);
         }
         world.host.resume_frames();
         in_time

@@ -31,6 +31,9 @@ const IMPORT_PATIENCE: Duration = Duration::from_secs(1);
 /// then, so that what it has is never older than this.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
 
+/// Hosts release a buffer soon after it was replaced; one that has them all for so long stops the guest.
+const RELEASE_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Where the stream stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Link {
@@ -76,11 +79,14 @@ pub struct Frames {
     importing: Option<Instant>,
     /// Since when a frame has waited for the host to answer a commit.
     stalled: Option<Instant>,
+    /// Since when the host has had every buffer of the guest.
+    starved: Option<Instant>,
     /// No frame has come since the format settled.
     format_is_new: bool,
     said_bad: bool,
     said_copy: bool,
     said_stalled: bool,
+    said_starved: bool,
 }
 
 impl Frames {
@@ -98,7 +104,8 @@ impl Frames {
         });
         let import = self.importing.map(|since| since + IMPORT_PATIENCE);
         let stalled = self.stalled.map(|since| since + ANSWER_PATIENCE);
-        link.into_iter().chain(import).chain(stalled).chain(self.resizing.deadline()).min()
+        let starved = self.starved.map(|since| since + RELEASE_PATIENCE);
+        link.into_iter().chain(import).chain(stalled).chain(starved).chain(self.resizing.deadline()).min()
     }
 }
 
@@ -174,6 +181,13 @@ impl Bridge {
                 }
                 self.frames.mailbox.forgive();
                 self.commit_waiting();
+            }
+        }
+        if self.frames.starved.is_some_and(|since| now >= since + RELEASE_PATIENCE) {
+            self.frames.starved = None;
+            if !std::mem::replace(&mut self.frames.said_starved, true) {
+                let count = self.frames.mailbox.lent();
+                info!("the host has all {count} buffers of the guest; the picture stands still until it releases one");
             }
         }
         let Some(video) = &mut self.frames.video else { return };
@@ -331,8 +345,8 @@ impl Bridge {
 
     fn committed(&mut self, taken: Taken<Frame>, back: Return, path: Path, why: &'static str) {
         let (frame, fate) = self.frames.mailbox.commit(taken, back);
-        self.stats.lent_now(self.frames.mailbox.lent());
         self.settle(fate);
+        self.count_lent();
         if self.stats.path != path {
             self.stats.path = path;
             self.stats.why = why;
@@ -365,8 +379,15 @@ impl Bridge {
 
     pub(super) fn buffer_released(&mut self, id: BufferId) {
         let fate = self.frames.mailbox.release(id);
-        self.stats.lent_now(self.frames.mailbox.lent());
         self.settle(fate);
+        self.count_lent();
+    }
+
+    fn count_lent(&mut self) {
+        let lent = self.frames.mailbox.lent();
+        self.stats.lent_now(lent);
+        let is_starved = self.frames.video.as_ref().is_some_and(|video| lent > 1 && lent >= video.stream.pool_size());
+        self.frames.starved = is_starved.then(|| self.frames.starved.unwrap_or_else(Instant::now));
     }
 
     pub(super) fn buffer_removed(&mut self, id: BufferId) {

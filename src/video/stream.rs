@@ -211,6 +211,11 @@ impl VideoStream {
         pointer.is_some()
     }
 
+    /// How many buffers the guest and we share at the moment.
+    pub fn pool_size(&self) -> usize {
+        self.shared.borrow().buffers.len()
+    }
+
     /// Hands the pixels of a buffer in memory without a file to `read`; false when the buffer is gone or
     /// its memory cannot be seen.
     pub fn with_memory(&self, id: BufferId, read: impl FnOnce(&[u8])) -> bool {
