@@ -1,10 +1,9 @@
 //! Frames from the guest to the window: connecting the stream, offering formats and sizes, and the way
 //! of each frame through the mailbox to a commit or back.
 
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
-use calloop::generic::Generic;
-use calloop::{Interest, Mode, PostAction, RegistrationToken};
 use tracing::{debug, info, warn};
 
 use crate::bridge::Bridge;
@@ -61,7 +60,6 @@ enum RateStep {
 
 struct Connected {
     stream: VideoStream,
-    token: Option<RegistrationToken>,
     link: Link,
     asked: StreamSize,
     step: RateStep,
@@ -95,6 +93,18 @@ impl Frames {
         self.video.as_ref()?.stream.next_event()
     }
 
+    /// PipeWire's descriptor, to be watched for reading while there is a stream.
+    pub fn loop_fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.video.as_ref()?.stream.loop_fd())
+    }
+
+    /// Runs what PipeWire has to do, without waiting.
+    pub fn iterate(&self) {
+        if let Some(video) = &self.video {
+            video.stream.iterate();
+        }
+    }
+
     /// When [`Bridge::check_resize`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
         let link = self.video.as_ref().and_then(|video| match video.link {
@@ -120,15 +130,8 @@ impl Bridge {
         let offers = self.frames.negotiation.offers(&self.host.formats());
         match VideoStream::connect(None, session.node, &offers, asked, MaxRate(window.refresh)) {
             Ok(stream) => {
-                let source = Generic::new(stream.loop_fd(), Interest::READ, Mode::Level);
-                let token = self.handle.insert_source(source, |_, _, bridge: &mut Bridge| {
-                    if let Some(video) = &bridge.frames.video {
-                        video.stream.iterate();
-                    }
-                    Ok(PostAction::Continue)
-                });
                 let link = Link::Missing { since: Instant::now() };
-                self.frames.video = Some(Connected { stream, token: token.ok(), link, asked, step: RateStep::Refresh });
+                self.frames.video = Some(Connected { stream, link, asked, step: RateStep::Refresh });
             }
             Err(error) => self.lose_session(&error.to_string()),
         }
@@ -136,10 +139,7 @@ impl Bridge {
 
     /// Takes the stream down; the picture stays.
     pub(super) fn disconnect_video(&mut self) {
-        if let Some(mut video) = self.frames.video.take() {
-            if let Some(token) = video.token.take() {
-                self.handle.remove(token);
-            }
+        if let Some(video) = self.frames.video.take() {
             // Memory that only the stream has dies with it; a waiting frame with files of its own is still shown.
             drop(video);
             self.frames.mailbox.remove_all();
@@ -300,6 +300,8 @@ impl Bridge {
             Prepared::Ready if self.host.commit(frame) => {
                 let (path, why) = match frame.kind() {
                     Some(Kind::DmaBuf) => (Path::DmaBuf, "nothing is copied"),
+                    // Found out once, not for every frame.
+                    _ if self.stats.path == Path::MemFd => (Path::MemFd, self.stats.why),
                     _ => (Path::MemFd, self.frames.negotiation.why_not_dmabuf(&self.host.formats())),
                 };
                 self.committed(taken, Return::OnRelease, path, why);

@@ -1,7 +1,7 @@
 //! The loop, the one `match` where the paths meet, and the life cycle.
 //!
 //! Sources turn bytes into events and queue them; after every turn of the loop `Bridge::drain` takes
-//! them in order. `session` brings guests up again, `frames` moves frames.
+//! them in order. `wait` sleeps, `session` brings guests up again, `frames` moves frames.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -10,12 +10,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use calloop::futures::Scheduler;
-use calloop::generic::Generic;
 use calloop::signals::{Signal, Signals};
-use calloop::timer::{TimeoutAction, Timer};
-use calloop::{EventLoop, Interest, LoopHandle, Mode, PostAction, RegistrationToken};
-use calloop_wayland_source::WaylandSource;
+use calloop::{EventLoop, LoopHandle, RegistrationToken};
 use tracing::{debug, info};
+use wayland_client::EventQueue;
 
 use crate::bridge::frames::Frames;
 use crate::bridge::session::Guest;
@@ -31,6 +29,7 @@ use crate::video::stream::VideoEvent;
 
 mod frames;
 mod session;
+mod wait;
 
 /// So often the counters are told at debug level, while something happens.
 const TELL: Duration = Duration::from_secs(10);
@@ -43,6 +42,8 @@ pub struct Bridge {
     options: Options,
     handle: LoopHandle<'static, Bridge>,
     host: Host,
+    /// The host's events, read but not handled.
+    host_queue: EventQueue<Host>,
     guest: Guest,
     frames: Frames,
     input: InputPath,
@@ -53,10 +54,8 @@ pub struct Bridge {
     session_events: Rc<RefCell<VecDeque<SessionEvent>>>,
     /// What the EIS connection died of, noted by its source.
     input_lost: Option<EiError>,
-    /// The one timer, and when it fires.
-    timer: Option<(RegistrationToken, Instant)>,
-    /// Set while the host's socket takes nothing.
-    host_blocked: Option<RegistrationToken>,
+    /// The host's socket takes nothing.
+    host_blocked: bool,
     end: Option<End>,
 }
 
@@ -70,11 +69,9 @@ impl Bridge {
         // Before any thread exists, so that every thread has them blocked.
         let signals =
             Signals::new(&[Signal::SIGINT, Signal::SIGTERM, Signal::SIGUSR1]).context("signals cannot be handled")?;
-        let (host, queue) = Host::connect(&options)?;
+        let (host, host_queue) = Host::connect(&options)?;
         let mut event_loop = EventLoop::<Bridge>::try_new().context("no event loop")?;
         let handle = event_loop.handle();
-        let source = WaylandSource::new(host.connection(), queue);
-        let host_source = insert(&handle, source, |(), queue, bridge| queue.dispatch_pending(&mut bridge.host))?;
         insert(&handle, signals, |event, _, bridge| {
             if event.signal() == Signal::SIGUSR1 {
                 info!("counters: {}", bridge.stats);
@@ -92,6 +89,7 @@ impl Bridge {
             options,
             handle,
             host,
+            host_queue,
             frames: Frames::default(),
             input: InputPath::default(),
             stats: Stats::default(),
@@ -99,14 +97,11 @@ impl Bridge {
             scheduler,
             session_events: Rc::default(),
             input_lost: None,
-            timer: None,
-            host_blocked: None,
+            host_blocked: false,
             end: None,
         };
         bridge.host.open_window(now);
         let end = bridge.turn(&mut event_loop);
-        // Only the guest matters from here on, and a host that is gone would fail every turn of the loop.
-        bridge.handle.remove(host_source);
         bridge.shut_down(&mut event_loop);
         end
     }
@@ -117,9 +112,7 @@ impl Bridge {
             if let Some(end) = self.end.take() {
                 return end;
             }
-            if let Err(error) = event_loop.dispatch(None, self) {
-                return Err(Error::Host(self.host.lost(&error)));
-            }
+            self.wait(event_loop)?;
         }
     }
 
@@ -164,7 +157,6 @@ impl Bridge {
         self.stats.imports = self.host.imports();
         self.stats.input_sent = self.input.sent;
         self.flush_host();
-        self.arm_timer(now);
         // With whatever woke us: telling is no reason to wake up.
         if now >= self.told + TELL {
             self.told = now;
@@ -200,47 +192,22 @@ impl Bridge {
         }
     }
 
-    /// Wayland's source lets a full socket be; without this, what is buffered would wait for the next event.
+    /// Without this, what is buffered would wait for the next event.
     fn flush_host(&mut self) {
         match self.host.flush() {
-            Ok(true) => {}
-            Ok(false) if self.host_blocked.is_some() => {}
-            Ok(false) => {
-                debug!("the host does not read");
-                let Ok(fd) = self.host.duplicate_fd() else { return };
-                let writable = Generic::new(fd, Interest::WRITE, Mode::Level);
-                let inserted = self.handle.insert_source(writable, |_, _, bridge: &mut Bridge| {
-                    bridge.host_blocked = None;
-                    Ok(PostAction::Remove)
-                });
-                self.host_blocked = inserted.ok();
-            }
+            Ok(flushed) => self.host_blocked = !flushed,
             Err(lost) => {
                 self.end.get_or_insert(Err(Error::Host(lost)));
             }
         }
     }
 
-    /// One timer for everything that waits. One that fires too early changes nothing and is set anew then, so that
-    /// moments which come and go with every frame cost nothing.
-    fn arm_timer(&mut self, now: Instant) {
-        let earliest =
-            [self.host.output_deadline(), self.frames.deadline(), self.guest.deadline(), self.input.deadline(now)]
-                .into_iter()
-                .flatten()
-                .min();
-        let Some(at) = earliest else { return };
-        if self.timer.as_ref().is_some_and(|(_, armed)| *armed <= at) {
-            return;
-        }
-        if let Some((token, _)) = self.timer.take() {
-            self.handle.remove(token);
-        }
-        let fired = self.handle.insert_source(Timer::from_deadline(at), |_, (), bridge: &mut Bridge| {
-            bridge.timer = None;
-            TimeoutAction::Drop
-        });
-        self.timer = fired.ok().map(|token| (token, at));
+    /// The earliest of all that waits for its time.
+    fn deadline(&self, now: Instant) -> Option<Instant> {
+        [self.host.output_deadline(), self.frames.deadline(), self.guest.deadline(), self.input.deadline(now)]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Releases what is held, lets the guest hear of it, and says what was counted.

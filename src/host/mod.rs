@@ -3,13 +3,14 @@
 //! [`buffers`] turns guest memory into wl_buffers, [`seat`] reads input. Nothing here knows of the guest.
 
 use std::collections::VecDeque;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use smithay_client_toolkit::compositor::CompositorState;
 use smithay_client_toolkit::output::OutputState;
 use smithay_client_toolkit::registry::RegistryState;
 use smithay_client_toolkit::shell::xdg::XdgShell;
 use smithay_client_toolkit::shm::Shm;
+use wayland_client::backend::{ReadEventsGuard, WaylandError};
 use wayland_client::{Connection, Proxy, QueueHandle};
 use wayland_protocols::wp::fractional_scale::v1::client::wp_fractional_scale_manager_v1::WpFractionalScaleManagerV1;
 use wayland_protocols::wp::linux_dmabuf::zv1::client::zwp_linux_dmabuf_v1::ZwpLinuxDmabufV1;
@@ -88,15 +89,30 @@ pub struct Host {
 #[derive(Clone, Copy, Debug)]
 struct Quiet;
 
+/// The connection's socket, to be watched for reading.
+impl AsFd for Host {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.connection.as_fd()
+    }
+}
+
 impl Host {
     /// The next thing that happened.
     pub fn next_event(&mut self) -> Option<HostEvent> {
         self.events.pop_front()
     }
 
-    /// Another handle to the connection, for the event loop.
-    pub fn connection(&self) -> Connection {
-        self.connection.clone()
+    /// Reads what the host sent into the queue that [`connect`](Self::connect) gave, without waiting.
+    ///
+    /// # Errors
+    ///
+    /// What ended the connection.
+    pub fn read(&self) -> Result<(), String> {
+        match self.connection.prepare_read().map_or(Ok(0), ReadEventsGuard::read) {
+            Ok(_) => Ok(()),
+            Err(WaylandError::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(self.lost(&error)),
+        }
     }
 
     /// What buffers the host takes.
@@ -117,15 +133,6 @@ impl Host {
         crate::video::format::ALL.into_iter().filter(listed).collect()
     }
 
-    /// A duplicate of the connection's descriptor, to be told when a host that did not read reads again.
-    ///
-    /// # Errors
-    ///
-    /// When the process is out of descriptors.
-    pub fn duplicate_fd(&self) -> std::io::Result<OwnedFd> {
-        self.connection.backend().poll_fd().try_clone_to_owned()
-    }
-
     /// Sends what is buffered; false when the host does not take it now.
     ///
     /// # Errors
@@ -134,9 +141,7 @@ impl Host {
     pub fn flush(&self) -> Result<bool, String> {
         match self.connection.flush() {
             Ok(()) => Ok(true),
-            Err(wayland_client::backend::WaylandError::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                Ok(false)
-            }
+            Err(WaylandError::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(false),
             Err(error) => Err(self.lost(&error)),
         }
     }

@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -96,15 +96,6 @@ pub struct VideoStream {
     node: u32,
 }
 
-/// The PipeWire loop's descriptor, for the event loop to watch.
-pub struct LoopFd(LoopRc);
-
-impl AsFd for LoopFd {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.fd()
-    }
-}
-
 impl VideoStream {
     /// Connects to the guest's PipeWire (`remote`: a portal's connection; else by the environment) and
     /// asks `node` for these formats.
@@ -176,8 +167,8 @@ impl VideoStream {
     }
 
     /// The descriptor to watch for reading; call [`iterate`](Self::iterate) when it is readable.
-    pub fn loop_fd(&self) -> LoopFd {
-        LoopFd(self.main_loop.clone())
+    pub fn loop_fd(&self) -> BorrowedFd<'_> {
+        self.main_loop.fd()
     }
 
     /// Runs what PipeWire has to do, without waiting.
