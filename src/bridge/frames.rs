@@ -12,7 +12,7 @@ use crate::host::size::WindowSize;
 use crate::stats::Path;
 use crate::video::frame::{BufferId, Frame, Kind, Negotiated};
 use crate::video::mailbox::{Fate, Mailbox, Return, Taken};
-use crate::video::negotiation::Negotiation;
+use crate::video::negotiation::{Negotiation, Offer};
 use crate::video::pods::{MaxRate, StreamSize, UNLIMITED};
 use crate::video::resize::Debounce;
 use crate::video::stream::{VideoEvent, VideoStream};
@@ -63,6 +63,9 @@ struct Connected {
     link: Link,
     asked: StreamSize,
     step: RateStep,
+    /// What the guest was offered last, and whether it has not settled on any of it yet.
+    offers: Vec<Offer>,
+    unsettled: bool,
 }
 
 /// The frame path's state.
@@ -79,8 +82,8 @@ pub struct Frames {
     stalled: Option<Instant>,
     /// Since when the host has had every buffer of the guest.
     starved: Option<Instant>,
-    /// No frame has come since the format settled.
-    format_is_new: bool,
+    /// What the stream settled on, until it brings a frame.
+    new_format: Option<Negotiated>,
     said_bad: bool,
     said_copy: bool,
     said_stalled: bool,
@@ -127,11 +130,14 @@ impl Bridge {
         };
         let asked =
             if session.resizable { StreamSize::Fixed(window.pixels.0, window.pixels.1) } else { StreamSize::Any };
+        self.frames.negotiation.forgive(Instant::now());
         let offers = self.frames.negotiation.offers(&self.host.formats());
         match VideoStream::connect(None, session.node, &offers, asked, MaxRate(window.refresh)) {
             Ok(stream) => {
                 let link = Link::Missing { since: Instant::now() };
-                self.frames.video = Some(Connected { stream, link, asked, step: RateStep::Refresh });
+                let step = RateStep::Refresh;
+                let unsettled = true;
+                self.frames.video = Some(Connected { stream, link, asked, step, offers, unsettled });
             }
             Err(error) => self.lose_session(&error.to_string()),
         }
@@ -142,11 +148,22 @@ impl Bridge {
         if let Some(video) = self.frames.video.take() {
             // Memory that only the stream has dies with it; a waiting frame with files of its own is still shown.
             drop(video);
+            self.frames.new_format = None;
             self.frames.mailbox.remove_all();
             self.drop_waiting_if(|frame| frame.kind() == Some(Kind::MemPtr));
             let mailbox = &self.frames.mailbox;
             self.host.forget_unless(|id| mailbox.holds(id));
         }
+    }
+
+    /// The stream failed. One that does so again and again before its first frame has the wrong kind of buffers.
+    pub(super) fn stream_lost(&mut self, why: &str) {
+        if let Some(Negotiated { format, modifier: Some(modifier), .. }) = self.frames.new_format {
+            if self.frames.negotiation.failed_early(format, modifier, Instant::now()) {
+                info!(?format, modifier = %format!("{modifier:#x}"), "streams with this kind of dmabuf fail before their first frame; offering without it");
+            }
+        }
+        self.lose_session(why);
     }
 
     pub(super) fn window_resized(&mut self, size: WindowSize) {
@@ -213,6 +230,7 @@ impl Bridge {
         if video.asked != asked {
             video.asked = asked;
             video.step = RateStep::Refresh;
+            self.frames.negotiation.forgive(Instant::now());
             self.offer_again("the window has another size");
         }
     }
@@ -227,21 +245,40 @@ impl Bridge {
         let offers = self.frames.negotiation.offers(&self.host.formats());
         debug!(why, asked = ?video.asked, ?rate, offers = offers.len(), "offering formats");
         video.stream.offer(&offers, video.asked, rate);
+        video.offers = offers;
+        video.unsettled = true;
+    }
+
+    /// Offers formats again if they are others than the last time.
+    pub(super) fn offer_changes(&mut self, why: &str) {
+        let offers = self.frames.negotiation.offers(&self.host.formats());
+        if self.frames.video.as_ref().is_some_and(|video| video.offers != offers) {
+            self.offer_again(why);
+        }
+    }
+
+    pub(super) fn host_formats_changed(&mut self) {
+        self.frames.negotiation.forget();
+        self.offer_changes("the host's formats changed");
     }
 
     pub(super) fn format_settled(&mut self, negotiated: Negotiated) {
         debug!(?negotiated, "the guest's format");
         self.input.set_stream(negotiated.width, negotiated.height);
-        self.frames.format_is_new = true;
-        if let Some(video) = &mut self.frames.video {
-            video.link = Link::Settled;
+        self.frames.new_format = Some(negotiated);
+        let Some(video) = &mut self.frames.video else { return };
+        video.link = Link::Settled;
+        // A guest that renegotiates by itself has other buffers now: maybe ones that the host does take.
+        if !std::mem::take(&mut video.unsettled) && self.frames.negotiation.forgive(Instant::now()) {
+            self.offer_changes("the guest has other buffers");
         }
     }
 
     pub(super) fn frame_arrived(&mut self, frame: Frame) {
         self.stats.frame_received();
         self.guest.is_here();
-        if std::mem::take(&mut self.frames.format_is_new) {
+        if self.frames.new_format.take().is_some() {
+            self.frames.negotiation.carried();
             self.input.stream_shown();
         }
         if let Some((_, fate)) = self.frames.mailbox.put(frame.buffer, frame) {
@@ -314,6 +351,7 @@ impl Bridge {
                 }
             }
             Prepared::Refused => self.refused(frame.negotiated),
+            Prepared::Unlisted => debug!(negotiated = ?frame.negotiated, "the host takes this no more"),
             Prepared::Bad(bad) => {
                 self.stats.bad_frames += 1;
                 if !std::mem::replace(&mut self.frames.said_bad, true) {
@@ -399,20 +437,17 @@ impl Bridge {
         self.drop_waiting_if(|frame| frame.buffer == id && frame.kind() == Some(Kind::MemPtr));
     }
 
-    pub(super) fn import_refused(&mut self, id: BufferId) {
-        if let Some(taken) = self.frames.mailbox.take_if(|frame| frame.buffer == id) {
-            let negotiated = taken.frame().negotiated;
-            self.drop_frame(taken);
-            self.refused(negotiated);
-        }
+    pub(super) fn import_refused(&mut self, id: BufferId, negotiated: Negotiated) {
+        self.drop_waiting_if(|frame| frame.buffer == id);
+        self.refused(negotiated);
     }
 
     /// The host takes no DMA-BUFs of this pair: offer without it.
     fn refused(&mut self, negotiated: Negotiated) {
         let Some(modifier) = negotiated.modifier else { return };
-        if self.frames.negotiation.refuse(negotiated.format, modifier) {
+        if self.frames.negotiation.refuse(negotiated.format, modifier, Instant::now()) {
             info!(format = ?negotiated.format, modifier = %format!("{modifier:#x}"), "the host refused a dmabuf; offering without this pair");
-            self.offer_again("the host refused a dmabuf");
+            self.offer_changes("the host refused a dmabuf");
         }
     }
 }

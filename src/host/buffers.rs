@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{OFlags, SealFlags};
 use smithay_client_toolkit::shm::slot::{Buffer as SlotBuffer, SlotPool};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 use wayland_client::protocol::wl_buffer::{self, WlBuffer};
 use wayland_client::protocol::wl_callback::{self, WlCallback};
 use wayland_client::protocol::wl_shm::Format;
@@ -79,6 +79,8 @@ pub enum Prepared {
     Pending,
     /// The host refused it.
     Refused,
+    /// The host does not take the format any more; nothing was tried.
+    Unlisted,
     /// Only a copy can be shown.
     MustCopy(CopyReason),
     /// It must not reach the host.
@@ -188,9 +190,10 @@ impl Host {
             };
         }
         let Some(modifier) = frame.negotiated.modifier else { return Prepared::Refused };
-        // An unlisted fourcc would be fatal; a pair that was taken off the list is as good as refused.
+        // An unlisted fourcc would be fatal; frames on their way when it was taken off the list say nothing of the
+        // host. With an unlisted modifier the host may be asked.
         let listed = self.feedback.formats().iter().any(|(format, _)| *format == frame.negotiated.format);
-        let Some(dmabuf) = self.extras.dmabuf.as_ref().filter(|_| listed) else { return Prepared::Refused };
+        let Some(dmabuf) = self.extras.dmabuf.as_ref().filter(|_| listed) else { return Prepared::Unlisted };
         let params = dmabuf.create_params(&self.queue, frame.buffer);
         for (index, plane) in frame.planes[..planes].iter().enumerate() {
             let Some(fd) = &plane.fd else { continue };
@@ -357,7 +360,7 @@ impl Dispatch<WlCallback, Doubt> for Host {
         let unanswered = entry.is_some_and(|entry| matches!(entry.import, Import::Pending(_)));
         if unanswered && !std::mem::replace(&mut host.buffers.silent, true) {
             warn!("the host does not say whether it takes a dmabuf; using shared memory");
-            host.events.push_back(HostEvent::FormatsChanged);
+            host.events.push_back(HostEvent::AnswersChanged);
         }
     }
 }
@@ -389,14 +392,16 @@ impl Dispatch<ZwpLinuxBufferParamsV1, BufferId> for Host {
                 if let Some(entry) = entry {
                     debug!(?id, "the host refused a dmabuf");
                     entry.import = Import::Refused;
-                    host.events.push_back(HostEvent::ImportRefused(*id));
+                    let (negotiated, _) = entry.made_for;
+                    host.events.push_back(HostEvent::ImportRefused(*id, negotiated));
                 }
             }
             _ => return,
         }
         params.destroy();
         if std::mem::take(&mut host.buffers.silent) {
-            host.events.push_back(HostEvent::FormatsChanged);
+            info!("the host answers for dmabufs after all");
+            host.events.push_back(HostEvent::AnswersChanged);
         }
     }
 

@@ -23,7 +23,7 @@ use crate::host::seat::Seat;
 use crate::host::size::WindowSize;
 use crate::host::window::Toplevel;
 use crate::input::event::InputEvent;
-use crate::video::frame::BufferId;
+use crate::video::frame::{BufferId, Negotiated};
 use crate::video::negotiation::HostFormats;
 
 pub mod buffers;
@@ -49,10 +49,12 @@ pub enum HostEvent {
     Released(BufferId),
     /// The host took the DMA-BUF of this buffer.
     Imported(BufferId),
-    /// The host refused the DMA-BUF of this buffer.
-    ImportRefused(BufferId),
+    /// The host refused the DMA-BUF of this buffer, which was of this kind.
+    ImportRefused(BufferId, Negotiated),
     /// What the host takes has changed.
     FormatsChanged,
+    /// The host has stopped or begun to answer for DMA-BUFs.
+    AnswersChanged,
     /// Somebody did something.
     Input(InputEvent),
 }
@@ -117,8 +119,11 @@ impl Host {
 
     /// What buffers the host takes.
     pub fn formats(&self) -> HostFormats {
-        let dmabuf = if self.answers_imports() { self.feedback.formats().to_vec() } else { Vec::new() };
-        HostFormats { dmabuf, shm: self.shm_formats() }
+        HostFormats {
+            dmabuf: self.feedback.formats().to_vec(),
+            silent: !self.answers_imports(),
+            shm: self.shm_formats(),
+        }
     }
 
     /// The dev_t of the device that the host composes on; `None` when it does not say.
