@@ -250,6 +250,14 @@ fn a_session_bus_that_never_answers() {
 }
 
 #[test]
+fn a_host_that_never_says_how_large_the_window_is() {
+    let host = wolf().manual_configure().start().unwrap();
+    let guest = FakeGuest::start(GuestOptions::default()).unwrap();
+    let ended = Bridge::start(host.socket(), &guest.env(), &["--guest-timeout", "2"]).ended();
+    failed(&ended, 3, &["the host gave the window no size within 2 s"]);
+}
+
+#[test]
 fn no_mutter_on_the_bus() {
     let host = wolf().start().unwrap();
     let guest = FakeGuest::start(GuestOptions::default()).unwrap();

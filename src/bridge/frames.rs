@@ -108,6 +108,11 @@ impl Frames {
         }
     }
 
+    /// Whether the host has said how large the window is.
+    pub fn has_window(&self) -> bool {
+        self.window.is_some()
+    }
+
     /// When [`Bridge::check_resize`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
         let link = self.video.as_ref().and_then(|video| match video.link {

@@ -111,13 +111,21 @@ impl Bridge {
     pub(super) fn check_guest(&mut self, now: Instant) {
         if let (Some(since), Some(limit)) = (self.guest.missing_since, self.guest.limit) {
             if now >= since + limit {
-                let why = self.guest.last_failure.clone();
-                let why = why.unwrap_or_else(|| match self.guest.state {
-                    State::Live { .. } => "it sends no picture; is its session locked or frozen?".to_owned(),
-                    _ => "it does not answer on the session bus; is gnome-shell frozen?".to_owned(),
-                });
                 let seconds = limit.as_secs_f64();
-                self.end.get_or_insert(Err(Error::Guest(format!("no guest within {seconds} s: {why}"))));
+                let is_live = matches!(self.guest.state, State::Live { .. });
+                let end = if is_live && !self.frames.has_window() {
+                    Error::Host(format!(
+                        "the host gave the window no size within {seconds} s; is it frozen, or locked?"
+                    ))
+                } else {
+                    let why = match &self.guest.last_failure {
+                        Some(why) => why,
+                        None if is_live => "it sends no picture; is its session locked or frozen?",
+                        None => "it does not answer on the session bus; is gnome-shell frozen?",
+                    };
+                    Error::Guest(format!("no guest within {seconds} s: {why}"))
+                };
+                self.end.get_or_insert(Err(end));
                 return;
             }
         }

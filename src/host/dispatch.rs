@@ -83,8 +83,8 @@ impl OutputHandler for Host {
         self.output_changed();
     }
 
-    fn output_destroyed(&mut self, _: &Connection, _: &QueueHandle<Self>, _: WlOutput) {
-        self.output_changed();
+    fn output_destroyed(&mut self, _: &Connection, _: &QueueHandle<Self>, output: WlOutput) {
+        self.output_gone(&output);
     }
 }
 

@@ -101,9 +101,21 @@ impl Host {
     }
 
     pub(super) fn output_changed(&mut self) {
+        self.look_at_outputs(None);
+    }
+
+    /// The toolkit tells before it forgets the output.
+    pub(super) fn output_gone(&mut self, gone: &WlOutput) {
+        if let Some(window) = &mut self.window {
+            window.entered.take_if(|entered| entered == gone);
+        }
+        self.look_at_outputs(Some(gone));
+    }
+
+    fn look_at_outputs(&mut self, gone: Option<&WlOutput>) {
         let Some(window) = &mut self.window else { return };
-        let output = window.entered.clone().filter(|output| self.outputs.info(output).is_some());
-        let output = output.or_else(|| self.outputs.outputs().find(|output| self.outputs.info(output).is_some()));
+        let known = |output: &WlOutput| Some(output) != gone && self.outputs.info(output).is_some();
+        let output = window.entered.clone().filter(known).or_else(|| self.outputs.outputs().find(known));
         let info = output.and_then(|output| self.outputs.info(&output));
         window.facts.output = info.and_then(|info| {
             let mode = info.modes.iter().find(|mode| mode.current)?;
