@@ -18,8 +18,8 @@
 //! | [`guest`] | the inside: one file per kind of desktop, each yields a [`guest::Session`] |
 //! | [`video`] | PipeWire: negotiation, stream, frames, mailbox |
 //! | [`input`] | input events and their travel to the guest |
-//! | [`stats`] | counters |
-//! | [`error`], [`logging`] | exit codes and the log |
+//! | [`stats`] | counters, latency histograms and their reports |
+//! | [`error`], [`logging`], [`clock`] | exit codes, the log, the time of frames |
 //!
 //! `host` and `guest` never import each other; `video` and `input` import neither. Decisions (sizes,
 //! formats, which frame goes next, what is held) are pure and stand apart from I/O.
@@ -28,6 +28,7 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 
 pub mod bridge;
+pub mod clock;
 pub mod error;
 pub mod guest;
 pub mod host;

@@ -17,6 +17,15 @@ pub enum OnClose {
     Ignore,
 }
 
+/// How `--stats` tells its numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StatsFormat {
+    /// Lines for people.
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
 /// A window size in logical pixels, both sides 1 to 16384.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
@@ -81,6 +90,18 @@ pub struct Options {
     /// How long to wait for the guest, at the start and when it is lost (0: for ever)
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = parse_seconds, allow_negative_numbers = true)]
     pub guest_timeout: Duration,
+
+    /// Tell rates, latencies and counts every few seconds: as text, or a JSON object a line
+    #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
+    pub stats: Option<StatsFormat>,
+
+    /// How long a period of --stats is
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = parse_period, allow_negative_numbers = true)]
+    pub stats_period: Duration,
+
+    /// Append what --stats tells to this file, instead of stderr
+    #[arg(long, value_name = "PATH", requires = "stats")]
+    pub stats_file: Option<PathBuf>,
 
     /// What to log: error, warn, info, debug, trace, or a filter such as wolf_bridge::video=trace
     #[arg(long, env = "WOLF_BRIDGE_LOG", value_name = "FILTER", default_value = "info", hide_env_values = true)]
@@ -161,6 +182,11 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "is not a number of seconds from 0 to 86400".into())
 }
 
+fn parse_period(text: &str) -> Result<Duration, String> {
+    let wrong = "is not a number of seconds from 0.1 to 86400";
+    parse_seconds(text).ok().filter(|period| *period >= Duration::from_millis(100)).ok_or_else(|| wrong.into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,6 +212,14 @@ mod tests {
         assert!(parse_host("").is_err());
         assert!(parse_host("a/b").is_err());
         assert!(parse_host("a\0b").is_err());
+    }
+
+    #[test]
+    fn periods_are_long_enough_to_be_some() {
+        assert_eq!(parse_period("0.1"), Ok(Duration::from_millis(100)));
+        for wrong in ["0", "0.01", "-1", "nan", "often"] {
+            assert!(parse_period(wrong).is_err(), "{wrong} was taken");
+        }
     }
 
     #[test]

@@ -280,7 +280,7 @@ impl Bridge {
     }
 
     pub(super) fn frame_arrived(&mut self, frame: Frame) {
-        self.stats.frame_received();
+        self.stats.frame_received(frame.received);
         self.guest.is_here();
         if self.frames.new_format.take().is_some() {
             self.frames.negotiation.carried();
@@ -402,7 +402,7 @@ impl Bridge {
                 "frames of {width}x{height} by {path} ({why})"
             );
         }
-        if self.stats.frame_committed() {
+        if self.stats.frame_committed(self.host.last_commit(), &frame) {
             info!(latency_us = self.stats.first_frame_to_commit.map(|it| it.as_micros() as u64), "first frame shown");
         }
         // The monitor has its size and refresh rate now: lift the guest's limit on the rate. Not before there is a

@@ -24,7 +24,7 @@ use crate::input::ei::EiError;
 use crate::input::event::InputEvent;
 use crate::input::path::InputPath;
 use crate::options::{OnClose, Options};
-use crate::stats::Stats;
+use crate::stats::{Latencies, Report, Stats};
 use crate::video::stream::VideoEvent;
 
 mod frames;
@@ -48,6 +48,7 @@ pub struct Bridge {
     frames: Frames,
     input: InputPath,
     stats: Stats,
+    report: Option<Report>,
     /// When the counters were last told at debug level.
     told: Instant,
     scheduler: Scheduler<()>,
@@ -69,6 +70,11 @@ impl Bridge {
         // Before any thread exists, so that every thread has them blocked.
         let signals =
             Signals::new(&[Signal::SIGINT, Signal::SIGTERM, Signal::SIGUSR1]).context("signals cannot be handled")?;
+        let report = Report::open(&options, Instant::now())?;
+        let mut stats = Stats::default();
+        if report.is_some() {
+            stats.latencies = Latencies::keep();
+        }
         let (host, host_queue) = Host::connect(&options)?;
         let mut event_loop = EventLoop::<Bridge>::try_new().context("no event loop")?;
         let handle = event_loop.handle();
@@ -92,7 +98,8 @@ impl Bridge {
             host_queue,
             frames: Frames::default(),
             input: InputPath::default(),
-            stats: Stats::default(),
+            stats,
+            report,
             told: now,
             scheduler,
             session_events: Rc::default(),
@@ -124,7 +131,7 @@ impl Bridge {
                 Event::Host(HostEvent::Resized(size)) => self.window_resized(size),
                 Event::Host(HostEvent::CloseRequested) => self.close_requested(),
                 Event::Host(HostEvent::FrameDone) => self.frame_done(),
-                Event::Host(HostEvent::Presented) => self.stats.presented += 1,
+                Event::Host(HostEvent::Presented { commit, at }) => self.stats.frame_presented(commit, at),
                 Event::Host(HostEvent::Released(id)) => self.buffer_released(id),
                 Event::Host(HostEvent::Imported(_)) => self.commit_waiting(),
                 Event::Host(HostEvent::ImportRefused(id, negotiated)) => self.import_refused(id, negotiated),
@@ -158,6 +165,9 @@ impl Bridge {
         self.stats.imports = self.host.imports();
         self.stats.input_sent = self.input.sent;
         self.flush_host();
+        if let Some(report) = self.report.as_mut().filter(|report| now >= report.deadline()) {
+            report.tell(now, &mut self.stats);
+        }
         // With whatever woke us: telling is no reason to wake up.
         if now >= self.told + TELL {
             self.told = now;
@@ -205,7 +215,8 @@ impl Bridge {
 
     /// The earliest of all that waits for its time.
     fn deadline(&self, now: Instant) -> Option<Instant> {
-        [self.host.output_deadline(), self.frames.deadline(), self.guest.deadline(), self.input.deadline(now)]
+        let report = self.report.as_ref().map(Report::deadline);
+        [self.host.output_deadline(), self.frames.deadline(), self.guest.deadline(), self.input.deadline(now), report]
             .into_iter()
             .flatten()
             .min()
@@ -223,6 +234,9 @@ impl Bridge {
         self.end_session();
         // The guest's side of the session is told to stop; a moment is enough.
         let _ = event_loop.dispatch(Some(Duration::ZERO), self);
+        if let Some(report) = &mut self.report {
+            report.tell(Instant::now(), &mut self.stats);
+        }
         info!("counters: {}", self.stats);
     }
 }

@@ -20,6 +20,7 @@ use wayland_protocols::wp::linux_dmabuf::zv1::client::zwp_linux_dmabuf_v1::ZwpLi
 use crate::error::Error;
 use crate::host::buffers::Buffers;
 use crate::host::feedback::{Feedback, Scope};
+use crate::host::timing::{Presentation, Timing};
 use crate::host::{Extras, Host, Quiet};
 use crate::options::Options;
 
@@ -94,10 +95,10 @@ impl Host {
         let extras = Extras {
             dmabuf: globals.bind(queue, 3..=5, Quiet).ok(),
             viewporter: globals.bind(queue, 1..=1, Quiet).ok(),
-            presentation: globals.bind(queue, 1..=2, Quiet).ok(),
             fractional_scale: globals.bind(queue, 1..=1, Quiet).ok(),
         };
-        debug!(?extras, "optional globals");
+        let presentation = options.stats.and_then(|_| globals.bind(queue, 1..=2, Presentation).ok());
+        debug!(?extras, ?presentation, "optional globals");
         // Version 4 and up say nothing by themselves: feedback has to be asked for.
         if let Some(dmabuf) = extras.dmabuf.as_ref().filter(|dmabuf: &&ZwpLinuxDmabufV1| dmabuf.version() >= 4) {
             dmabuf.get_default_feedback(queue, Scope::Default);
@@ -112,6 +113,7 @@ impl Host {
             shm: Shm::bind(globals, queue)?,
             extras,
             feedback: Feedback::default(),
+            timing: Timing::new(queue, presentation),
             buffers: Buffers::default(),
             window: None,
             seats: Vec::new(),

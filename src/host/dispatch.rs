@@ -7,7 +7,6 @@ use smithay_client_toolkit::shell::xdg::window::{Window, WindowConfigure, Window
 use smithay_client_toolkit::shm::{Shm, ShmHandler};
 use smithay_client_toolkit::{delegate_dispatch2, delegate_registry};
 use wayland_client::backend::ObjectData;
-use wayland_client::protocol::wl_callback::{self, WlCallback};
 use wayland_client::protocol::wl_output::{Transform, WlOutput};
 use wayland_client::protocol::wl_region::WlRegion;
 use wayland_client::protocol::wl_shm_pool::WlShmPool;
@@ -17,13 +16,10 @@ use wayland_protocols::wp::fractional_scale::v1::client::wp_fractional_scale_man
 use wayland_protocols::wp::fractional_scale::v1::client::wp_fractional_scale_v1::{self, WpFractionalScaleV1};
 use wayland_protocols::wp::linux_dmabuf::zv1::client::zwp_linux_dmabuf_feedback_v1::{self, ZwpLinuxDmabufFeedbackV1};
 use wayland_protocols::wp::linux_dmabuf::zv1::client::zwp_linux_dmabuf_v1::{self, ZwpLinuxDmabufV1};
-use wayland_protocols::wp::presentation_time::client::wp_presentation::WpPresentation;
-use wayland_protocols::wp::presentation_time::client::wp_presentation_feedback::{self, WpPresentationFeedback};
 use wayland_protocols::wp::viewporter::client::wp_viewport::WpViewport;
 use wayland_protocols::wp::viewporter::client::wp_viewporter::WpViewporter;
 
 use crate::host::feedback::Scope;
-use crate::host::window::FrameDone;
 use crate::host::{Host, HostEvent, Quiet};
 
 delegate_dispatch2!(Host);
@@ -114,34 +110,6 @@ impl WindowHandler for Host {
     }
 }
 
-impl Dispatch<WlCallback, FrameDone> for Host {
-    fn event(
-        host: &mut Self,
-        _: &WlCallback,
-        _: wl_callback::Event,
-        _: &FrameDone,
-        _: &Connection,
-        _: &QueueHandle<Self>,
-    ) {
-        host.events.push_back(HostEvent::FrameDone);
-    }
-}
-
-impl Dispatch<WpPresentationFeedback, Quiet> for Host {
-    fn event(
-        host: &mut Self,
-        _: &WpPresentationFeedback,
-        event: wp_presentation_feedback::Event,
-        _: &Quiet,
-        _: &Connection,
-        _: &QueueHandle<Self>,
-    ) {
-        if let wp_presentation_feedback::Event::Presented { .. } = event {
-            host.events.push_back(HostEvent::Presented);
-        }
-    }
-}
-
 impl Dispatch<WpFractionalScaleV1, Quiet> for Host {
     fn event(
         host: &mut Self,
@@ -227,4 +195,4 @@ macro_rules! quiet {
     )+};
 }
 
-quiet!(WlRegion, WlShmPool, WpViewporter, WpViewport, WpPresentation, WpFractionalScaleManagerV1,);
+quiet!(WlRegion, WlShmPool, WpViewporter, WpViewport, WpFractionalScaleManagerV1,);

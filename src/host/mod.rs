@@ -1,6 +1,7 @@
 //! The outside: a Wayland client of the compositor that Wolf (or anybody) runs.
 //! [`connect`] gets in, [`window`] is the one toplevel, [`feedback`] what buffers the host takes,
-//! [`buffers`] turns guest memory into wl_buffers, [`seat`] reads input. Nothing here knows of the guest.
+//! [`buffers`] turns guest memory into wl_buffers, [`seat`] reads input,
+//! `timing` the answers to commits. Nothing here knows of the guest.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -14,13 +15,13 @@ use wayland_client::backend::{ReadEventsGuard, WaylandError};
 use wayland_client::{Connection, Proxy, QueueHandle};
 use wayland_protocols::wp::fractional_scale::v1::client::wp_fractional_scale_manager_v1::WpFractionalScaleManagerV1;
 use wayland_protocols::wp::linux_dmabuf::zv1::client::zwp_linux_dmabuf_v1::ZwpLinuxDmabufV1;
-use wayland_protocols::wp::presentation_time::client::wp_presentation::WpPresentation;
 use wayland_protocols::wp::viewporter::client::wp_viewporter::WpViewporter;
 
 use crate::host::buffers::Buffers;
 use crate::host::feedback::Feedback;
 use crate::host::seat::Seat;
 use crate::host::size::WindowSize;
+use crate::host::timing::Timing;
 use crate::host::window::Toplevel;
 use crate::input::event::InputEvent;
 use crate::video::frame::{BufferId, Negotiated};
@@ -32,6 +33,7 @@ mod dispatch;
 pub mod feedback;
 pub mod seat;
 pub mod size;
+mod timing;
 pub mod window;
 
 /// What the host did, in order.
@@ -43,8 +45,13 @@ pub enum HostEvent {
     CloseRequested,
     /// A commit was answered: the host wants the next frame.
     FrameDone,
-    /// A frame was on the screen.
-    Presented,
+    /// This commit was on the screen.
+    Presented {
+        /// Its number, see [`Host::last_commit`].
+        commit: u64,
+        /// When: CLOCK_MONOTONIC, ns; `None` when the host goes by another clock.
+        at: Option<i64>,
+    },
     /// The host no longer reads this guest buffer.
     Released(BufferId),
     /// The host took the DMA-BUF of this buffer.
@@ -64,7 +71,6 @@ pub enum HostEvent {
 struct Extras {
     dmabuf: Option<ZwpLinuxDmabufV1>,
     viewporter: Option<WpViewporter>,
-    presentation: Option<WpPresentation>,
     fractional_scale: Option<WpFractionalScaleManagerV1>,
 }
 
@@ -79,6 +85,7 @@ pub struct Host {
     shm: Shm,
     extras: Extras,
     feedback: Feedback,
+    timing: Timing,
     buffers: Buffers,
     window: Option<Toplevel>,
     seats: Vec<Seat>,

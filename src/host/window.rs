@@ -18,10 +18,6 @@ use crate::host::{Host, HostEvent, Quiet};
 /// Old hosts drop a window for ever that comes before their output; hosts without one must not hang us.
 pub const OUTPUT_PATIENCE: Duration = Duration::from_secs(5);
 
-/// User data of frame callbacks.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct FrameDone;
-
 /// How far the window has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
@@ -205,10 +201,7 @@ impl Host {
         let surface = window.window.wl_surface();
         surface.attach(Some(buffer), 0, 0);
         surface.damage_buffer(0, 0, i32::MAX, i32::MAX);
-        surface.frame(&self.queue, FrameDone);
-        if let Some(presentation) = &self.extras.presentation {
-            presentation.feedback(surface, &self.queue, Quiet);
-        }
+        self.timing.ask(surface);
         window.update_destination();
         let area = opaque.then_some(window.size.map(|size| size.logical)).flatten();
         if window.opaque != area {

@@ -76,6 +76,8 @@ pub struct Frame {
     pub negotiated: Negotiated,
     /// The guest's clock when it was drawn: CLOCK_MONOTONIC, ns.
     pub pts: Option<i64>,
+    /// When it was taken from PipeWire: CLOCK_MONOTONIC, ns.
+    pub received: i64,
 }
 
 /// Why a frame must not reach the host.
@@ -199,6 +201,7 @@ mod tests {
             layouts: [layout; MAX_PLANES],
             negotiated: Negotiated { format: PixelFormat::Xrgb8888, modifier: None, width, height },
             pts: None,
+            received: 0,
         }
     }
 

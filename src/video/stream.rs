@@ -22,6 +22,7 @@ use pipewire::stream::{Stream, StreamFlags, StreamListener, StreamRc, StreamStat
 use thiserror::Error;
 use tracing::{debug, trace};
 
+use crate::clock;
 use crate::video::frame::{BufferId, Frame, Negotiated, Plane};
 use crate::video::negotiation::Offer;
 use crate::video::pods::{self, MaxRate, Settled, StreamSize};
@@ -314,6 +315,7 @@ fn listen(stream: &StreamRc, shared: &Rc<RefCell<Shared>>) -> Result<StreamListe
                             layouts: content.layouts,
                             negotiated,
                             pts: content.pts,
+                            received: clock::now(),
                         };
                         shared.events.push_back(VideoEvent::Frame(frame));
                     }

@@ -1,8 +1,11 @@
 //! Counters of one run, told at debug level while running, on SIGUSR1, and at the end.
-//! Only numbers: whoever does a thing counts it here.
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::clock;
+use crate::stats::histograms::Latencies;
+use crate::video::frame::{Frame, Negotiated};
 
 /// How frames travel from the guest to the host at the moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,6 +32,22 @@ impl fmt::Display for Path {
     }
 }
 
+/// Who waits for the guest's drawing to be done, and the guest for the host's reading.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SyncKind {
+    /// The kernel, where the memory's drivers do so; shared memory needs none.
+    #[default]
+    Implicit,
+}
+
+impl fmt::Display for SyncKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Implicit => "implicit",
+        })
+    }
+}
+
 /// The counters; all counts are totals since the start.
 #[derive(Debug)]
 pub struct Stats {
@@ -36,6 +55,10 @@ pub struct Stats {
     pub path: Path,
     /// Why the path is what it is, in a few words.
     pub why: &'static str,
+    /// Format, modifier and size of the frame committed last.
+    pub negotiated: Option<Negotiated>,
+    /// How both sides are kept from the same memory at the same time.
+    pub sync: SyncKind,
     /// Frames with pixels received from the guest.
     pub frames_in: u64,
     /// Frames committed to the host.
@@ -54,7 +77,7 @@ pub struct Stats {
     pub lent_max: u32,
     /// wl_buffers made from guest buffers.
     pub imports: u64,
-    /// Frames the host reported as shown (wp_presentation).
+    /// Frames the host reported as shown (wp_presentation); it is asked only with `--stats`.
     pub presented: u64,
     /// Input events received from the host, frames and enters left out.
     pub input_events: u64,
@@ -64,7 +87,9 @@ pub struct Stats {
     pub sessions: u64,
     /// From the first frame received to the first commit.
     pub first_frame_to_commit: Option<Duration>,
-    first_frame: Option<Instant>,
+    /// How long each stage takes, when asked for.
+    pub latencies: Latencies,
+    pub(super) first_frame: Option<i64>,
 }
 
 impl Default for Stats {
@@ -72,6 +97,8 @@ impl Default for Stats {
         Self {
             path: Path::None,
             why: "no frame yet",
+            negotiated: None,
+            sync: SyncKind::Implicit,
             frames_in: 0,
             committed: 0,
             dropped: 0,
@@ -86,28 +113,39 @@ impl Default for Stats {
             input_sent: 0,
             sessions: 0,
             first_frame_to_commit: None,
+            latencies: Latencies::default(),
             first_frame: None,
         }
     }
 }
 
 impl Stats {
-    /// Counts a frame with pixels.
-    pub fn frame_received(&mut self) {
+    /// Counts a frame with pixels, received at this time (CLOCK_MONOTONIC, ns).
+    pub fn frame_received(&mut self, at: i64) {
         self.frames_in += 1;
-        if self.first_frame.is_none() {
-            self.first_frame = Some(Instant::now());
-        }
+        self.first_frame.get_or_insert(at);
     }
 
-    /// Counts a commit with new pixels; true for the very first.
-    pub fn frame_committed(&mut self) -> bool {
+    /// Counts a commit with new pixels, the host's commit `number`; true for the very first.
+    pub fn frame_committed(&mut self, number: u64, frame: &Frame) -> bool {
         self.committed += 1;
+        self.negotiated = Some(frame.negotiated);
         let first = self.first_frame_to_commit.is_none();
-        if first {
-            self.first_frame_to_commit = self.first_frame.map(|at| at.elapsed());
+        if first || self.latencies.are_kept() {
+            let now = clock::now();
+            self.latencies.committed(number, frame.pts, frame.received, now);
+            let since = |from: i64| Duration::from_nanos(u64::try_from(now - from).unwrap_or(0));
+            self.first_frame_to_commit = self.first_frame_to_commit.or(self.first_frame.map(since));
         }
         first
+    }
+
+    /// The host's commit `number` was on the screen, at this time if it says so (CLOCK_MONOTONIC, ns).
+    pub fn frame_presented(&mut self, number: u64, at: Option<i64>) {
+        self.presented += 1;
+        if let Some(at) = at {
+            self.latencies.presented(number, at);
+        }
     }
 
     /// So many guest buffers are with the host now.
