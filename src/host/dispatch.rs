@@ -164,11 +164,7 @@ impl Dispatch<ZwpLinuxDmabufFeedbackV1, Scope> for Host {
             }
             Event::TrancheFormats { indices } => feedback.tranche_formats(*scope, &indices),
             Event::TrancheDone => feedback.tranche_done(*scope),
-            Event::Done => {
-                if feedback.done(*scope) {
-                    host.events.push_back(HostEvent::FormatsChanged);
-                }
-            }
+            Event::Done if feedback.done(*scope) => host.events.push_back(HostEvent::FormatsChanged),
             _ => {}
         }
     }
