@@ -26,6 +26,19 @@ pub enum StatsFormat {
     Json,
 }
 
+/// Who draws the guest's pointer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum CursorMode {
+    /// The guest, into its frames; the host's is hidden over the window. Right everywhere
+    #[default]
+    Embedded,
+    /// The host, with the guest's picture of it: it moves before the guest knows, and costs the guest no frames.
+    /// Wants PipeWire 1.4.8 or newer, and a host that heeds the hotspot (older builds of Wolf do not)
+    Host,
+    /// Nobody
+    Hidden,
+}
+
 /// A window size in logical pixels, both sides 1 to 16384.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
@@ -82,6 +95,10 @@ pub struct Options {
     /// Show this monitor of the guest instead of making one of the host's size
     #[arg(long, value_name = "CONNECTOR", value_parser = parse_name)]
     pub monitor: Option<String>,
+
+    /// Who draws the pointer
+    #[arg(long, value_name = "WHO", default_value = "embedded")]
+    pub cursor: CursorMode,
 
     /// What to do when the host asks the window to close
     #[arg(long, value_name = "WHAT", default_value = "exit")]

@@ -9,9 +9,11 @@ use tracing::{debug, info, warn};
 use crate::bridge::Bridge;
 use crate::host::buffers::{CopyReason, Pixels, Prepared};
 use crate::host::size::WindowSize;
+use crate::options::CursorMode;
 use crate::stats::Path;
 use crate::video::frame::{BufferId, Frame, Kind, Negotiated};
 use crate::video::mailbox::{Fate, Mailbox, Return, Taken};
+use crate::video::meta::Damage;
 use crate::video::negotiation::{Negotiation, Offer};
 use crate::video::pods::{MaxRate, StreamSize, UNLIMITED};
 use crate::video::resize::Debounce;
@@ -84,6 +86,10 @@ pub struct Frames {
     starved: Option<Instant>,
     /// What the stream settled on, until it brings a frame.
     new_format: Option<Negotiated>,
+    /// What the last commit was of and how it went; another one has nothing in common with it.
+    shown: Option<(Negotiated, Path)>,
+    /// What changed in frames that were not shown, since the last commit.
+    unshown: Damage,
     said_bad: bool,
     said_copy: bool,
     said_stalled: bool,
@@ -137,7 +143,8 @@ impl Bridge {
             if session.resizable { StreamSize::Fixed(window.pixels.0, window.pixels.1) } else { StreamSize::Any };
         self.frames.negotiation.forgive(Instant::now());
         let offers = self.frames.negotiation.offers(&self.host.formats());
-        match VideoStream::connect(None, session.node, &offers, asked, MaxRate(window.refresh)) {
+        let cursor = self.options.cursor == CursorMode::Host;
+        match VideoStream::connect(None, session.node, &offers, asked, MaxRate(window.refresh), cursor) {
             Ok(stream) => {
                 let link = Link::Missing { since: Instant::now() };
                 let step = RateStep::Refresh;
@@ -155,6 +162,7 @@ impl Bridge {
             drop(video);
             self.frames.new_format = None;
             self.frames.mailbox.remove_all();
+            self.frames.unshown = Damage::Whole;
             self.drop_waiting_if(|frame| frame.kind() == Some(Kind::MemPtr));
             let mailbox = &self.frames.mailbox;
             self.host.forget_unless(|id| mailbox.holds(id));
@@ -286,11 +294,20 @@ impl Bridge {
             self.frames.negotiation.carried();
             self.input.stream_shown();
         }
-        if let Some((_, fate)) = self.frames.mailbox.put(frame.buffer, frame) {
+        if let Some((overtaken, fate)) = self.frames.mailbox.put(frame.buffer, frame) {
             self.stats.dropped += 1;
+            self.frames.unshown.add(&overtaken.metas.damage);
             self.settle(fate);
         }
         self.commit_waiting();
+    }
+
+    /// A buffer came without pixels. With the pointer beside the frames that is how it moves; else a frame was lost.
+    pub(super) fn empty_arrived(&mut self) {
+        self.stats.empty += 1;
+        if self.options.cursor != CursorMode::Host {
+            self.frames.unshown = Damage::Whole;
+        }
     }
 
     /// Does what the mailbox says of a buffer.
@@ -308,8 +325,9 @@ impl Bridge {
 
     /// A frame will not be shown.
     fn drop_frame(&mut self, taken: Taken<Frame>) {
-        let (_, fate) = self.frames.mailbox.discard(taken);
+        let (frame, fate) = self.frames.mailbox.discard(taken);
         self.stats.dropped += 1;
+        self.frames.unshown.add(&frame.metas.damage);
         self.settle(fate);
     }
 
@@ -338,19 +356,29 @@ impl Bridge {
         self.frames.importing = None;
         let Some(taken) = self.frames.mailbox.take_if(|_| true) else { return };
         let frame = taken.frame();
+        let path = match (&prepared, frame.kind()) {
+            (Prepared::MustCopy(_), _) => Path::Copy,
+            (_, Some(Kind::DmaBuf)) => Path::DmaBuf,
+            _ => Path::MemFd,
+        };
+        let mut damage = frame.metas.damage;
+        match self.frames.shown {
+            Some(shown) if shown == (frame.negotiated, path) => damage.add(&self.frames.unshown),
+            _ => damage = Damage::Whole,
+        }
         match prepared {
-            Prepared::Ready if self.host.commit(frame) => {
-                let (path, why) = match frame.kind() {
-                    Some(Kind::DmaBuf) => (Path::DmaBuf, "nothing is copied"),
+            Prepared::Ready if self.host.commit(frame, &damage) => {
+                let why = match path {
+                    Path::DmaBuf => "nothing is copied",
                     // Found out once, not for every frame.
-                    _ if self.stats.path == Path::MemFd => (Path::MemFd, self.stats.why),
-                    _ => (Path::MemFd, self.frames.negotiation.why_not_dmabuf(&self.host.formats())),
+                    _ if self.stats.path == Path::MemFd => self.stats.why,
+                    _ => self.frames.negotiation.why_not_dmabuf(&self.host.formats()),
                 };
                 self.committed(taken, Return::OnRelease, path, why);
                 return;
             }
             Prepared::MustCopy(reason) => {
-                if self.commit_copy(frame, reason) {
+                if self.commit_copy(frame, &damage, reason) {
                     self.committed(taken, Return::Copied, Path::Copy, reason.text());
                     return;
                 }
@@ -368,14 +396,14 @@ impl Bridge {
         self.drop_frame(taken);
     }
 
-    fn commit_copy(&mut self, frame: &Frame, reason: CopyReason) -> bool {
+    fn commit_copy(&mut self, frame: &Frame, damage: &Damage, reason: CopyReason) -> bool {
         let host = &mut self.host;
         let mut copied = None;
         match (frame.planes.first().and_then(|plane| plane.fd.as_ref()), &self.frames.video) {
-            (Some(file), _) => copied = host.commit_copy(frame, Pixels::File(file)),
+            (Some(file), _) => copied = host.commit_copy(frame, damage, Pixels::File(file)),
             (None, Some(video)) => {
                 video.stream.with_memory(frame.buffer, |memory| {
-                    copied = host.commit_copy(frame, Pixels::Memory(memory));
+                    copied = host.commit_copy(frame, damage, Pixels::Memory(memory));
                 });
             }
             (None, None) => {}
@@ -390,6 +418,8 @@ impl Bridge {
 
     fn committed(&mut self, taken: Taken<Frame>, back: Return, path: Path, why: &'static str) {
         let (frame, fate) = self.frames.mailbox.commit(taken, back);
+        self.frames.shown = Some((frame.negotiated, path));
+        self.frames.unshown = Damage::NONE;
         self.settle(fate);
         self.count_lent();
         if self.stats.path != path {

@@ -138,7 +138,8 @@ impl Bridge {
                 Event::Host(HostEvent::FormatsChanged) => self.host_formats_changed(),
                 Event::Host(HostEvent::AnswersChanged) => self.offer_changes("the host's answers changed"),
                 Event::Video(VideoEvent::Frame(frame)) => self.frame_arrived(frame),
-                Event::Video(VideoEvent::Empty) => self.stats.empty += 1,
+                Event::Video(VideoEvent::Empty) => self.empty_arrived(),
+                Event::Video(VideoEvent::Cursor(cursor)) => self.host.set_cursor(cursor),
                 Event::Video(VideoEvent::Removed(id)) => self.buffer_removed(id),
                 Event::Video(VideoEvent::Format(negotiated)) => self.format_settled(negotiated),
                 Event::Video(VideoEvent::UnknownFormat) => {
@@ -242,6 +243,7 @@ impl Bridge {
 }
 
 /// Everything that can happen, from whichever source.
+#[allow(clippy::large_enum_variant, reason = "it lives for one turn of a loop, and is not kept")]
 enum Event {
     Host(HostEvent),
     Video(VideoEvent),

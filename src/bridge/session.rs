@@ -145,7 +145,8 @@ impl Bridge {
         let source = self.options.monitor.clone().map_or(Source::Virtual, Source::Monitor);
         let events = Rc::clone(&self.session_events);
         let (abort, stop) = AbortHandle::new_pair();
-        let task = mutter::run(number, source, stop, move |event| events.borrow_mut().push_back(event));
+        let task =
+            mutter::run(number, source, self.options.cursor, stop, move |event| events.borrow_mut().push_back(event));
         // The executor lives as long as the loop.
         if self.scheduler.schedule(task).is_err() {
             debug!("the executor is gone");

@@ -21,6 +21,7 @@ use wayland_protocols::wp::linux_dmabuf::zv1::client::zwp_linux_buffer_params_v1
 
 use crate::host::{Host, HostEvent, Quiet};
 use crate::video::frame::{BadFrame, BufferId, Frame, Kind, Layout, MAX_PLANES, Negotiated, ShmLayout};
+use crate::video::meta::Damage;
 
 /// Why pixels have to be copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -254,12 +255,13 @@ impl Host {
         Prepared::Ready
     }
 
-    /// Commits a prepared frame; from then on its buffer is lent until the host releases it.
-    pub fn commit(&mut self, frame: &Frame) -> bool {
+    /// Commits a prepared frame, different so much from the last one; from then on its buffer is lent until the host
+    /// releases it.
+    pub fn commit(&mut self, frame: &Frame, damage: &Damage) -> bool {
         let Some(entry) = self.buffers.entries.get(&frame.buffer) else { return false };
         let Import::Ready(buffer) = &entry.import else { return false };
         let buffer = buffer.clone();
-        let is_shown = self.show(&buffer, frame.negotiated.format.is_opaque());
+        let is_shown = self.show(&buffer, frame, damage);
         if is_shown {
             self.buffers.on_screen = None;
         }
@@ -267,7 +269,7 @@ impl Host {
     }
 
     /// Commits a copy of a frame's pixels; the bytes copied, or `None` when it could not be shown.
-    pub fn commit_copy(&mut self, frame: &Frame, pixels: Pixels<'_>) -> Option<u64> {
+    pub fn commit_copy(&mut self, frame: &Frame, damage: &Damage, pixels: Pixels<'_>) -> Option<u64> {
         let layout = frame.check_shm().ok()?;
         let negotiated = frame.negotiated;
         let row = (negotiated.width * negotiated.format.bytes_per_pixel()) as usize;
@@ -288,7 +290,7 @@ impl Host {
         pixels.copy(&layout, row, canvas)?;
         buffer.activate().ok()?;
         let wl_buffer = buffer.wl_buffer().clone();
-        if !self.show(&wl_buffer, negotiated.format.is_opaque()) {
+        if !self.show(&wl_buffer, frame, damage) {
             let _ = buffer.deactivate();
             return None;
         }

@@ -19,6 +19,7 @@ use wayland_protocols::wp::linux_dmabuf::zv1::client::zwp_linux_dmabuf_v1::ZwpLi
 
 use crate::error::Error;
 use crate::host::buffers::Buffers;
+use crate::host::cursor::Cursors;
 use crate::host::feedback::{Feedback, Scope};
 use crate::host::timing::{Presentation, Timing};
 use crate::host::{Extras, Host, Quiet};
@@ -117,6 +118,7 @@ impl Host {
             buffers: Buffers::default(),
             window: None,
             seats: Vec::new(),
+            cursors: Cursors::default(),
             events: Default::default(),
             wants_fullscreen: options.windowed.is_none(),
             windowed: options.windowed.map(|size| (size.width, size.height)),

@@ -191,4 +191,4 @@ macro_rules! quiet {
     )+};
 }
 
-quiet!(WlRegion, WlShmPool, WpViewporter, WpViewport, WpFractionalScaleManagerV1,);
+quiet!(WlRegion, WlSurface, WlShmPool, WpViewporter, WpViewport, WpFractionalScaleManagerV1,);

@@ -1,7 +1,7 @@
 //! The outside: a Wayland client of the compositor that Wolf (or anybody) runs.
 //! [`connect`] gets in, [`window`] is the one toplevel, [`feedback`] what buffers the host takes,
 //! [`buffers`] turns guest memory into wl_buffers, [`seat`] reads input,
-//! `timing` the answers to commits. Nothing here knows of the guest.
+//! `timing` the answers to commits, `cursor` shows the guest's pointer. Nothing here knows of the guest.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -18,6 +18,7 @@ use wayland_protocols::wp::linux_dmabuf::zv1::client::zwp_linux_dmabuf_v1::ZwpLi
 use wayland_protocols::wp::viewporter::client::wp_viewporter::WpViewporter;
 
 use crate::host::buffers::Buffers;
+use crate::host::cursor::Cursors;
 use crate::host::feedback::Feedback;
 use crate::host::seat::Seat;
 use crate::host::size::WindowSize;
@@ -29,6 +30,7 @@ use crate::video::negotiation::HostFormats;
 
 pub mod buffers;
 pub mod connect;
+mod cursor;
 mod dispatch;
 pub mod feedback;
 pub mod seat;
@@ -89,6 +91,7 @@ pub struct Host {
     buffers: Buffers,
     window: Option<Toplevel>,
     seats: Vec<Seat>,
+    cursors: Cursors,
     events: VecDeque<HostEvent>,
     wants_fullscreen: bool,
     windowed: Option<(u32, u32)>,

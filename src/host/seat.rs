@@ -8,6 +8,7 @@ use wayland_client::protocol::wl_seat::{self, Capability, WlSeat};
 use wayland_client::protocol::wl_touch::{self, WlTouch};
 use wayland_client::{Connection, Dispatch, Proxy, QueueHandle, WEnum};
 
+use crate::host::cursor::SeatCursor;
 use crate::host::{Host, HostEvent};
 use crate::input::event::{Axis, InputEvent};
 use crate::input::scroll::{ScrollFrame, Source};
@@ -15,9 +16,10 @@ use crate::input::scroll::{ScrollFrame, Source};
 /// One seat of the host.
 #[derive(Debug)]
 pub(super) struct Seat {
-    name: u32,
+    pub(super) name: u32,
     seat: WlSeat,
-    pointer: Option<WlPointer>,
+    pub(super) pointer: Option<WlPointer>,
+    pub(super) cursor: SeatCursor,
     keyboard: Option<WlKeyboard>,
     touch: Option<WlTouch>,
     scroll: ScrollFrame,
@@ -34,6 +36,7 @@ impl Host {
             name,
             seat,
             pointer: None,
+            cursor: SeatCursor::default(),
             keyboard: None,
             touch: None,
             scroll: ScrollFrame::default(),
@@ -57,6 +60,7 @@ impl Host {
                 if pointer.version() >= 3 {
                     pointer.release();
                 }
+                seat.cursor = SeatCursor::default();
                 self.input(InputEvent::PointerLeave);
             }
         } else if seat.pointer.is_none() {
@@ -140,11 +144,13 @@ impl Dispatch<WlPointer, OfSeat> for Host {
         let frameless = pointer.version() < 5;
         match event {
             Event::Enter { serial, surface_x, surface_y, .. } => {
-                // The guest draws its pointer; the host's has to be hidden after every enter.
-                pointer.set_cursor(serial, None, 0, 0);
+                host.pointer_entered(of.0, serial);
                 host.input(InputEvent::Motion { x: surface_x, y: surface_y });
             }
-            Event::Leave { .. } => host.input(InputEvent::PointerLeave),
+            Event::Leave { .. } => {
+                host.pointer_left(of.0);
+                host.input(InputEvent::PointerLeave);
+            }
             Event::Motion { surface_x, surface_y, .. } => {
                 host.input(InputEvent::Motion { x: surface_x, y: surface_y });
             }

@@ -14,6 +14,9 @@ use wayland_protocols::wp::viewporter::client::wp_viewport::WpViewport;
 use crate::host::feedback::Scope;
 use crate::host::size::{OutputFacts, SizeFacts, WindowSize, decide};
 use crate::host::{Host, HostEvent, Quiet};
+use crate::video;
+use crate::video::frame::Frame;
+use crate::video::meta::{Damage, Metas, Rect};
 
 /// Old hosts drop a window for ever that comes before their output; hosts without one must not hang us.
 pub const OUTPUT_PATIENCE: Duration = Duration::from_secs(5);
@@ -46,6 +49,9 @@ pub struct Toplevel {
     /// What the surface's state was last set to, so that it is sent only when it changes.
     destination: Option<(u32, u32)>,
     opaque: Option<(u32, u32)>,
+    source: Option<Rect>,
+    transform: video::meta::Transform,
+    said_uncropped: bool,
 }
 
 impl Host {
@@ -74,6 +80,9 @@ impl Host {
             size: None,
             destination: None,
             opaque: None,
+            source: None,
+            transform: video::meta::Transform::default(),
+            said_uncropped: false,
         });
         self.output_changed();
     }
@@ -190,20 +199,29 @@ impl Host {
         }
     }
 
-    /// Shows a buffer: attach, damage, geometry, frame callback, commit.
+    /// Shows a buffer with this frame: attach, damage since the frame shown before, geometry, frame callback, commit.
     ///
-    /// `opaque` says that its pixels have no alpha. False when the window may not show anything yet.
-    pub(super) fn show(&mut self, buffer: &WlBuffer, opaque: bool) -> bool {
+    /// False when the window may not show anything yet.
+    pub(super) fn show(&mut self, buffer: &WlBuffer, frame: &Frame, damage: &Damage) -> bool {
         let Some(window) = &mut self.window else { return false };
         if !window.can_show() {
             return false;
         }
         let surface = window.window.wl_surface();
         surface.attach(Some(buffer), 0, 0);
-        surface.damage_buffer(0, 0, i32::MAX, i32::MAX);
+        match damage {
+            Damage::Parts(parts) if window.stage == Stage::Mapped => {
+                for Rect { x, y, width, height } in parts.rects() {
+                    surface.damage_buffer(*x as i32, *y as i32, *width as i32, *height as i32);
+                }
+            }
+            _ => surface.damage_buffer(0, 0, i32::MAX, i32::MAX),
+        }
         self.timing.ask(surface);
         window.update_destination();
-        let area = opaque.then_some(window.size.map(|size| size.logical)).flatten();
+        let visible = window.place(&frame.metas, (frame.negotiated.width, frame.negotiated.height));
+        let logical = window.size.map(|size| size.logical);
+        let area = logical.filter(|_| frame.negotiated.format.is_opaque());
         if window.opaque != area {
             window.opaque = area;
             match area {
@@ -222,6 +240,9 @@ impl Host {
             window.stage = Stage::Mapped;
             // Wolf shows the first buffer only when another commit follows.
             surface.commit();
+        }
+        if let Some(logical) = logical {
+            self.scale_cursors(visible, logical);
         }
         true
     }
@@ -245,6 +266,35 @@ impl Toplevel {
     /// The size, once configured.
     pub fn size(&self) -> Option<WindowSize> {
         self.size
+    }
+
+    /// Turns the next buffer upright and cuts off what is not the picture; the size of what is to be seen.
+    fn place(&mut self, metas: &Metas, frame: (u32, u32)) -> (u32, u32) {
+        if self.transform != metas.transform {
+            self.transform = metas.transform;
+            // Both count as wl_output.transform does.
+            let transform = Transform::try_from(metas.transform as u32).unwrap_or(Transform::Normal);
+            self.window.wl_surface().set_buffer_transform(transform);
+        }
+        // In the coordinates of the upright buffer; one that ends outside of it would be fatal.
+        let visible = metas.visible(frame);
+        let source = metas.crop.map(|_| visible);
+        match (&self.viewport, source) {
+            (None, None) => {}
+            (None, Some(_)) => {
+                if !std::mem::replace(&mut self.said_uncropped, true) {
+                    warn!("the host has no wp_viewporter: what the guest crops away of its frames is shown as well");
+                }
+                return metas.transform.upright(frame);
+            }
+            (Some(_), source) if source == self.source => {}
+            (Some(viewport), None) => viewport.set_source(-1.0, -1.0, -1.0, -1.0),
+            (Some(viewport), Some(Rect { x, y, width, height })) => {
+                viewport.set_source(x.into(), y.into(), width.into(), height.into());
+            }
+        }
+        self.source = source;
+        (visible.width, visible.height)
     }
 
     /// Scales whatever is on the surface to the window.

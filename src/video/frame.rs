@@ -7,6 +7,7 @@ use std::rc::Rc;
 use thiserror::Error;
 
 use crate::video::format::PixelFormat;
+use crate::video::meta::Metas;
 
 /// A PipeWire buffer: unique for the life of the program, unlike its address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -78,6 +79,8 @@ pub struct Frame {
     pub pts: Option<i64>,
     /// When it was taken from PipeWire: CLOCK_MONOTONIC, ns.
     pub received: i64,
+    /// What changed in it, and how the picture lies in the buffer.
+    pub metas: Metas,
 }
 
 /// Why a frame must not reach the host.
@@ -202,6 +205,7 @@ mod tests {
             negotiated: Negotiated { format: PixelFormat::Xrgb8888, modifier: None, width, height },
             pts: None,
             received: 0,
+            metas: Metas::default(),
         }
     }
 

@@ -5,6 +5,7 @@
 pub mod format;
 pub mod frame;
 pub mod mailbox;
+pub mod meta;
 pub mod negotiation;
 pub mod pods;
 pub(crate) mod raw;

@@ -13,6 +13,7 @@ use libspa::utils::{Choice, ChoiceEnum, ChoiceFlags, Fraction, Id, Rectangle, Sp
 use crate::options::MAX_SIDE;
 use crate::video::format::PixelFormat;
 use crate::video::frame::Negotiated;
+use crate::video::meta;
 use crate::video::negotiation::Offer;
 
 /// The size to ask for.
@@ -104,8 +105,9 @@ fn fraction(MaxRate(millihertz): MaxRate) -> Fraction {
     }
 }
 
-/// The answer to a settled format: kind of memory, number of buffers, and the metadata we read.
-pub fn buffer_params(is_dmabuf: bool) -> Vec<Vec<u8>> {
+/// The answer to a settled format: kind of memory, number of buffers, and the metadata we read, the pointer's only
+/// with `cursor`.
+pub fn buffer_params(is_dmabuf: bool, cursor: bool) -> Vec<Vec<u8>> {
     let kinds =
         if is_dmabuf { 1 << sys::SPA_DATA_DmaBuf } else { 1 << sys::SPA_DATA_MemFd | 1 << sys::SPA_DATA_MemPtr };
     let buffers = Object {
@@ -129,15 +131,40 @@ pub fn buffer_params(is_dmabuf: bool) -> Vec<Vec<u8>> {
             ),
         ],
     };
-    let header = Object {
+    let region = size_of::<sys::spa_meta_region>();
+    let metas = [
+        Some(meta_param(sys::SPA_META_Header, size_of::<sys::spa_meta_header>(), None)),
+        Some(meta_param(sys::SPA_META_VideoDamage, region * meta::METAS, Some((region, region * meta::METAS)))),
+        Some(meta_param(sys::SPA_META_VideoCrop, region, None)),
+        Some(meta_param(sys::SPA_META_VideoTransform, size_of::<sys::spa_meta_videotransform>(), None)),
+        // Mutter wants exactly 384x384, and others other sizes.
+        cursor.then(|| {
+            let sides = (meta::cursor_size(1, 1), meta::cursor_size(meta::MAX_CURSOR, meta::MAX_CURSOR));
+            meta_param(sys::SPA_META_Cursor, meta::cursor_size(384, 384), Some(sides))
+        }),
+    ];
+    let objects = std::iter::once(buffers).chain(metas.into_iter().flatten());
+    objects.filter_map(|object| serialize(Value::Object(object))).collect()
+}
+
+/// Asks for a kind of metadata with this many bytes, or any number of a range.
+fn meta_param(kind: u32, size: usize, range: Option<(usize, usize)>) -> Object {
+    let size = size as i32;
+    let size = match range {
+        None => Value::Int(size),
+        Some((min, max)) => Value::Choice(ChoiceValue::Int(Choice(
+            ChoiceFlags::empty(),
+            ChoiceEnum::Range { default: size, min: min as i32, max: max as i32 },
+        ))),
+    };
+    Object {
         type_: SpaTypes::ObjectParamMeta.as_raw(),
         id: ParamType::Meta.as_raw(),
         properties: vec![
-            Property::new(sys::SPA_PARAM_META_type, Value::Id(Id(sys::SPA_META_Header))),
-            Property::new(sys::SPA_PARAM_META_size, Value::Int(size_of::<sys::spa_meta_header>() as i32)),
+            Property::new(sys::SPA_PARAM_META_type, Value::Id(Id(kind))),
+            Property::new(sys::SPA_PARAM_META_size, size),
         ],
-    };
-    [buffers, header].into_iter().filter_map(|object| serialize(Value::Object(object))).collect()
+    }
 }
 
 fn serialize(value: Value) -> Option<Vec<u8>> {

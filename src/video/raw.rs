@@ -11,6 +11,7 @@ use pipewire::stream::Stream;
 use pipewire::sys::pw_buffer;
 
 use crate::video::frame::{Kind, Layout, MAX_PLANES, Plane};
+use crate::video::meta::{BadMeta, Metas};
 
 /// A PipeWire loop that belongs to this thread until this is dropped.
 ///
@@ -153,6 +154,33 @@ fn header(buffer: BufferPtr) -> Option<sys::spa_meta_header> {
         let data = sys::spa_buffer_find_meta_data(buffer, sys::SPA_META_Header, size);
         (!data.is_null()).then(|| data.cast::<sys::spa_meta_header>().read_unaligned())
     }
+}
+
+/// The contents of a buffer's meta of this kind.
+fn meta(buffer: BufferPtr, kind: u32) -> Option<&'static [u8]> {
+    // SAFETY: as for `datas`; a meta's data covers its size until remove_buffer. The guest may write while we read,
+    // which can only bring nonsense: readers check every number they take, and take it once.
+    unsafe {
+        let buffer = buffer.0.as_ref()?.buffer.as_ref()?;
+        if buffer.metas.is_null() {
+            return None;
+        }
+        let metas = std::slice::from_raw_parts(buffer.metas, buffer.n_metas as usize);
+        let meta = metas.iter().find(|meta| meta.type_ == kind && !meta.data.is_null())?;
+        Some(std::slice::from_raw_parts(meta.data.cast::<u8>(), meta.size as usize))
+    }
+}
+
+/// Reads what came with the pixels of a frame of this size.
+pub fn metas(buffer: BufferPtr, frame: (u32, u32), complain: impl FnMut(BadMeta)) -> Metas {
+    let [damage, crop, transform] =
+        [sys::SPA_META_VideoDamage, sys::SPA_META_VideoCrop, sys::SPA_META_VideoTransform].map(|it| meta(buffer, it));
+    Metas::read(damage, crop, transform, frame, complain)
+}
+
+/// The bytes of a buffer's cursor meta.
+pub fn cursor(buffer: BufferPtr) -> Option<&'static [u8]> {
+    meta(buffer, sys::SPA_META_Cursor)
 }
 
 /// Hands the memory of the first data block to `read`; false when it is not mapped in this process.

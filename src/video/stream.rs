@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use libspa::param::ParamType;
 use libspa::pod::Pod;
@@ -20,10 +20,11 @@ use pipewire::loop_::{LoopRc, Timeout};
 use pipewire::properties::properties;
 use pipewire::stream::{Stream, StreamFlags, StreamListener, StreamRc, StreamState};
 use thiserror::Error;
-use tracing::{debug, trace};
+use tracing::{debug, trace, warn};
 
 use crate::clock;
 use crate::video::frame::{BufferId, Frame, Negotiated, Plane};
+use crate::video::meta::{BadMeta, Cursor, CursorTracker};
 use crate::video::negotiation::Offer;
 use crate::video::pods::{self, MaxRate, Settled, StreamSize};
 use crate::video::raw;
@@ -45,6 +46,7 @@ pub enum VideoError {
 }
 
 /// What happened on the stream, in order.
+#[allow(clippy::large_enum_variant, reason = "most of them are frames: no allocation")]
 #[derive(Debug)]
 pub enum VideoEvent {
     /// Format and size are settled.
@@ -59,6 +61,8 @@ pub enum VideoEvent {
     Frame(Frame),
     /// A buffer without pixels came and went.
     Empty,
+    /// The guest's pointer looks like this from now on.
+    Cursor(Cursor),
     /// This buffer is gone; it must not be given back any more.
     Removed(BufferId),
     /// The stream failed or its node went away.
@@ -76,6 +80,32 @@ struct Shared {
     events: VecDeque<VideoEvent>,
     buffers: Vec<Live>,
     negotiated: Option<Negotiated>,
+    /// With the guest's pointer beside the frames instead of in them.
+    cursor: Option<CursorTracker>,
+}
+
+impl Shared {
+    /// Looks for the guest's pointer in any buffer, before it goes back.
+    fn read_cursor(&mut self, buffer: raw::BufferPtr) {
+        let Some((tracker, bytes)) = self.cursor.as_mut().zip(raw::cursor(buffer)) else { return };
+        match tracker.read(bytes) {
+            Ok(None) => {}
+            Ok(Some(cursor)) => {
+                debug!(?cursor, "the guest's pointer");
+                self.events.push_back(VideoEvent::Cursor(cursor));
+            }
+            Err(bad) => complain(bad),
+        }
+    }
+}
+
+/// Says what is wrong with a guest's metadata, once for each kind: it comes with every frame.
+fn complain(bad: BadMeta) {
+    static TOLD: AtomicU8 = AtomicU8::new(0);
+    let kind = 1 << bad as u8;
+    if TOLD.fetch_or(kind, Ordering::Relaxed) & kind == 0 {
+        warn!("the guest {bad}");
+    }
 }
 
 /// Ids go on over all streams: the host may still hold buffers of one that is gone.
@@ -99,7 +129,7 @@ pub struct VideoStream {
 
 impl VideoStream {
     /// Connects to the guest's PipeWire (`remote`: a portal's connection; else by the environment) and
-    /// asks `node` for these formats.
+    /// asks `node` for these formats; with `cursor` also for the guest's pointer.
     ///
     /// # Errors
     ///
@@ -110,6 +140,7 @@ impl VideoStream {
         offers: &[Offer],
         size: StreamSize,
         rate: MaxRate,
+        cursor: bool,
     ) -> Result<Self, VideoError> {
         pipewire::init();
         let main_loop = LoopRc::new(None).map_err(VideoError::Connect)?;
@@ -120,7 +151,8 @@ impl VideoStream {
             None => context.connect_rc(None),
         }
         .map_err(VideoError::Connect)?;
-        let shared = Rc::new(RefCell::new(Shared::default()));
+        let cursor = cursor.then(CursorTracker::default);
+        let shared = Rc::new(RefCell::new(Shared { cursor, ..Shared::default() }));
         let core_listener = core
             .add_listener_local()
             .error({
@@ -280,10 +312,14 @@ fn listen(stream: &StreamRc, shared: &Rc<RefCell<Shared>>) -> Result<StreamListe
                     let mut shared = on_param.borrow_mut();
                     shared.negotiated = Some(negotiated);
                     shared.events.push_back(VideoEvent::Format(negotiated));
+                    let cursor = shared.cursor.is_some();
                     drop(shared);
-                    answer(stream, negotiated.modifier.is_some());
+                    answer(stream, negotiated.modifier.is_some(), cursor);
                 }
-                Settled::Choosing => answer(stream, true),
+                Settled::Choosing => {
+                    let cursor = on_param.borrow().cursor.is_some();
+                    answer(stream, true, cursor);
+                }
                 Settled::Unknown => on_param.borrow_mut().events.push_back(VideoEvent::UnknownFormat),
             }
         })
@@ -305,6 +341,7 @@ fn listen(stream: &StreamRc, shared: &Rc<RefCell<Shared>>) -> Result<StreamListe
         .process(move |stream, ()| {
             while let Some(pointer) = raw::dequeue(stream) {
                 let mut shared = on_process.borrow_mut();
+                shared.read_cursor(pointer);
                 let live = shared.buffers.iter().find(|live| live.pointer == pointer);
                 let content = raw::read(pointer);
                 match (live, shared.negotiated, content) {
@@ -316,6 +353,7 @@ fn listen(stream: &StreamRc, shared: &Rc<RefCell<Shared>>) -> Result<StreamListe
                             negotiated,
                             pts: content.pts,
                             received: clock::now(),
+                            metas: raw::metas(pointer, (negotiated.width, negotiated.height), complain),
                         };
                         shared.events.push_back(VideoEvent::Frame(frame));
                     }
@@ -330,8 +368,8 @@ fn listen(stream: &StreamRc, shared: &Rc<RefCell<Shared>>) -> Result<StreamListe
         .register()
 }
 
-fn answer(stream: &Stream, is_dmabuf: bool) {
-    let params = pods::buffer_params(is_dmabuf);
+fn answer(stream: &Stream, is_dmabuf: bool, cursor: bool) {
+    let params = pods::buffer_params(is_dmabuf, cursor);
     if let Err(error) = stream.update_params(&mut as_pods(&params)) {
         debug!(%error, "buffer parameters were refused");
     }

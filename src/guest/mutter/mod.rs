@@ -16,12 +16,10 @@ use crate::guest::mutter::remote_desktop::{RemoteDesktopProxy, RemoteDesktopSess
 use crate::guest::mutter::screen_cast::{ScreenCastProxy, ScreenCastSessionProxy, ScreenCastStreamProxy};
 use crate::guest::{GuestError, InputRoute, Session, SessionEvent, TaskGuard};
 use crate::input::notify::{Call, Calls};
+use crate::options::CursorMode;
 
 mod remote_desktop;
 mod screen_cast;
-
-/// `cursor-mode`: the guest draws its pointer into the frames.
-const CURSOR_EMBEDDED: u32 = 1;
 
 /// `device-types` of ConnectToEIS: keyboard, pointer and touchscreen.
 const ALL_DEVICES: u32 = 1 | 2 | 4;
@@ -43,9 +41,9 @@ impl<F: Fn(SessionEvent) + 'static> Report for F {}
 /// is one. Runs on the bridge's own loop.
 ///
 /// Dropping the session's guard ends the session.
-pub async fn run(number: u64, source: Source, stop: AbortRegistration, report: impl Report) {
+pub async fn run(number: u64, source: Source, cursor: CursorMode, stop: AbortRegistration, report: impl Report) {
     let mut connection = None;
-    match Abortable::new(session(number, source, &mut connection, &report), stop).await {
+    match Abortable::new(session(number, source, cursor, &mut connection, &report), stop).await {
         Ok(Ok(why)) => report(SessionEvent::Closed(number, why)),
         Ok(Err(error)) => report(SessionEvent::Failed(number, error)),
         Err(Aborted) => {}
@@ -58,6 +56,7 @@ pub async fn run(number: u64, source: Source, stop: AbortRegistration, report: i
 async fn session(
     number: u64,
     source: Source,
+    cursor: CursorMode,
     connection: &mut Option<Connection>,
     report: &impl Report,
 ) -> Result<String, GuestError> {
@@ -68,7 +67,7 @@ async fn session(
             connection.executor().tick().await;
         }
     };
-    match select(pin!(driver), pin!(make_and_keep(number, connection, source, report))).await {
+    match select(pin!(driver), pin!(make_and_keep(number, connection, source, cursor, report))).await {
         Either::Left((never, _)) => never,
         Either::Right((outcome, _)) => outcome,
     }
@@ -112,6 +111,7 @@ async fn make_and_keep(
     number: u64,
     connection: &Connection,
     source: Source,
+    cursor: CursorMode,
     report: &impl Report,
 ) -> Result<String, GuestError> {
     let remote_desktop = RemoteDesktopProxy::builder(connection)
@@ -146,7 +146,13 @@ async fn make_and_keep(
         .map_err(refused("ScreenCast.Session"))?;
     let mut cast_closed = cast.receive_closed().await.map_err(refused("Closed"))?;
 
-    let mut properties = HashMap::from([("cursor-mode", Value::from(CURSOR_EMBEDDED))]);
+    let cursor_mode: u32 = match cursor {
+        CursorMode::Hidden => 0,
+        CursorMode::Embedded => 1,
+        // As metadata, beside the frames.
+        CursorMode::Host => 2,
+    };
+    let mut properties = HashMap::from([("cursor-mode", Value::from(cursor_mode))]);
     let stream_path = match &source {
         Source::Virtual => {
             // A monitor of the desktop, not something that is being recorded.
