@@ -400,7 +400,7 @@ impl Bridge {
         let host = &mut self.host;
         let mut copied = None;
         match (frame.planes.first().and_then(|plane| plane.fd.as_ref()), &self.frames.video) {
-            (Some(file), _) => copied = host.commit_copy(frame, damage, Pixels::File(file)),
+            (Some(_), _) => copied = host.commit_copy(frame, damage, Pixels::Files(&frame.planes)),
             (None, Some(video)) => {
                 video.stream.with_memory(frame.buffer, |memory| {
                     copied = host.commit_copy(frame, damage, Pixels::Memory(memory));

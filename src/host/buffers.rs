@@ -2,7 +2,6 @@
 //! buffer goes away. Pixels are copied only where nothing else can work.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +19,7 @@ use wayland_protocols::wp::linux_dmabuf::zv1::client::zwp_linux_buffer_params_v1
 };
 
 use crate::host::{Host, HostEvent, Quiet};
-use crate::video::frame::{BadFrame, BufferId, Frame, Kind, Layout, MAX_PLANES, Negotiated, ShmLayout};
+use crate::video::frame::{BadFrame, BufferId, Frame, Kind, Layout, MAX_PLANES, Negotiated, Part, Plane, ShmLayout};
 use crate::video::meta::Damage;
 
 /// Why pixels have to be copied.
@@ -32,6 +31,12 @@ pub enum CopyReason {
     NotWritable,
     /// The file is larger, or its rows longer, than wl_shm can say.
     TooLarge,
+    /// Hosts take rows of whole pixels only.
+    OddRows,
+    /// Its planes do not follow each other as in wl_shm.
+    Planes,
+    /// The guest would wait for its only buffer as long as the host shows it.
+    OnlyBuffer,
 }
 
 impl CopyReason {
@@ -41,6 +46,9 @@ impl CopyReason {
             Self::NoFile => "the guest's memory is in no file",
             Self::NotWritable => "the guest's memory cannot be mapped for writing",
             Self::TooLarge => "the guest's memory is too large for wl_shm",
+            Self::OddRows => "the guest's rows end within a pixel",
+            Self::Planes => "the guest's planes are apart",
+            Self::OnlyBuffer => "the guest has only one buffer",
         }
     }
 }
@@ -50,21 +58,24 @@ impl CopyReason {
 pub enum Pixels<'a> {
     /// In memory of ours.
     Memory(&'a [u8]),
-    /// In the guest's file. Read, not mapped: one that shrinks under a mapping would kill us.
-    File(&'a File),
+    /// In the guest's files. Read, not mapped: one that shrinks under a mapping would kill us.
+    Files(&'a [Plane]),
 }
 
 impl Pixels<'_> {
-    /// Copies rows of `row` bytes to `canvas`, which has no gaps; `None` when they are not all there.
-    fn copy(self, layout: &ShmLayout, row: usize, canvas: &mut [u8]) -> Option<()> {
-        let starts = (0..).map(|index: u64| layout.offset + index * u64::from(layout.stride));
-        for (to, start) in canvas.chunks_exact_mut(row).zip(starts) {
+    /// Copies rows of `row` bytes of a plane to `canvas`, where they are `stride` apart; `None` when they are not
+    /// all there.
+    fn copy(self, part: &Part, row: usize, stride: usize, canvas: &mut [u8]) -> Option<()> {
+        let starts = (0..).map(|index: u64| part.offset + index * u64::from(part.stride));
+        for (to, start) in canvas.chunks_exact_mut(stride).zip(starts) {
+            let to = to.get_mut(..row)?;
             match self {
                 Self::Memory(memory) => {
-                    let start = usize::try_from(start).ok()?;
+                    // Only the first block's is seen.
+                    let start = usize::try_from(start).ok().filter(|_| part.block == 0)?;
                     to.copy_from_slice(memory.get(start..)?.get(..row)?);
                 }
-                Self::File(file) => file.read_exact_at(to, start).ok()?,
+                Self::Files(blocks) => blocks.get(part.block)?.fd.as_ref()?.read_exact_at(to, start).ok()?,
             }
         }
         Some(())
@@ -165,10 +176,7 @@ impl Host {
         }
         match frame.kind() {
             None => Prepared::Bad(BadFrame::NoMemory),
-            Some(Kind::DmaBuf) => match frame.check_dmabuf() {
-                Ok(planes) => self.prepare_dmabuf(frame, planes, made_for),
-                Err(bad) => Prepared::Bad(bad),
-            },
+            Some(Kind::DmaBuf) => self.prepare_dmabuf(frame, made_for),
             // A file can shrink at any time: it is looked at for every frame.
             Some(Kind::MemFd | Kind::MemPtr) => match frame.check_shm() {
                 Ok(layout) => self.prepare_shm(frame, layout, made_for),
@@ -177,12 +185,7 @@ impl Host {
         }
     }
 
-    fn prepare_dmabuf(
-        &mut self,
-        frame: &Frame,
-        planes: usize,
-        made_for: (Negotiated, [Layout; MAX_PLANES]),
-    ) -> Prepared {
+    fn prepare_dmabuf(&mut self, frame: &Frame, made_for: (Negotiated, [Layout; MAX_PLANES])) -> Prepared {
         if let Some(entry) = self.buffers.entries.get(&frame.buffer) {
             return match entry.import {
                 Import::Ready(_) => Prepared::Ready,
@@ -190,17 +193,21 @@ impl Host {
                 Import::Refused => Prepared::Refused,
             };
         }
-        let Some(modifier) = frame.negotiated.modifier else { return Prepared::Refused };
+        // Once is enough: a DMA-BUF keeps its size.
+        let layout = match frame.check_dmabuf() {
+            Ok(layout) => layout,
+            Err(bad) => return Prepared::Bad(bad),
+        };
+        let Some(modifier) = frame.negotiated.modifier else { return Prepared::Bad(BadFrame::Mistyped) };
         // An unlisted fourcc would be fatal; frames on their way when it was taken off the list say nothing of the
         // host. With an unlisted modifier the host may be asked.
         let listed = self.feedback.formats().iter().any(|(format, _)| *format == frame.negotiated.format);
         let Some(dmabuf) = self.extras.dmabuf.as_ref().filter(|_| listed) else { return Prepared::Unlisted };
         let params = dmabuf.create_params(&self.queue, frame.buffer);
-        for (index, plane) in frame.planes[..planes].iter().enumerate() {
-            let Some(fd) = &plane.fd else { continue };
-            let layout = frame.layouts[index];
+        for (index, part) in layout.parts().iter().enumerate() {
+            let Some(fd) = &frame.planes[part.block].fd else { continue };
             let (hi, lo) = ((modifier >> 32) as u32, modifier as u32);
-            params.add(fd.as_fd(), index as u32, layout.offset, layout.stride as u32, hi, lo);
+            params.add(fd.as_fd(), index as u32, part.offset as u32, part.stride, hi, lo);
         }
         let negotiated = frame.negotiated;
         params.create(negotiated.width as i32, negotiated.height as i32, negotiated.format.fourcc(), Flags::empty());
@@ -219,16 +226,24 @@ impl Host {
         if self.buffers.entries.contains_key(&frame.buffer) {
             return Prepared::Ready;
         }
+        let negotiated = frame.negotiated;
+        // An unlisted format would be fatal.
+        if !self.shm.formats().iter().any(|code| *code as u32 == negotiated.format.shm()) {
+            return Prepared::Unlisted;
+        }
         let Some(fd) = frame.planes.first().and_then(|plane| plane.fd.as_ref()) else {
             return Prepared::MustCopy(CopyReason::NoFile);
         };
-        let negotiated = frame.negotiated;
-        let whole = layout.offset + u64::from(layout.stride) * u64::from(negotiated.height);
+        let first = layout.first();
+        let Some(bytes) = layout.contiguous else { return Prepared::MustCopy(CopyReason::Planes) };
         let (Ok(offset), Ok(stride), Ok(_)) =
-            (i32::try_from(layout.offset), i32::try_from(layout.stride), i32::try_from(whole))
+            (i32::try_from(first.offset), i32::try_from(first.stride), i32::try_from(first.offset + bytes))
         else {
             return Prepared::MustCopy(CopyReason::TooLarge);
         };
+        if first.stride % negotiated.format.planes()[0].bytes != 0 {
+            return Prepared::MustCopy(CopyReason::OddRows);
+        }
         if !is_writable(fd) {
             return Prepared::MustCopy(CopyReason::NotWritable);
         }
@@ -272,9 +287,20 @@ impl Host {
     pub fn commit_copy(&mut self, frame: &Frame, damage: &Damage, pixels: Pixels<'_>) -> Option<u64> {
         let layout = frame.check_shm().ok()?;
         let negotiated = frame.negotiated;
-        let row = (negotiated.width * negotiated.format.bytes_per_pixel()) as usize;
         let format = Format::try_from(negotiated.format.shm()).ok()?;
-        let bytes = row * negotiated.height as usize;
+        let shapes = negotiated.format.planes();
+        let mut stride = shapes[0].row(negotiated.width) as u32;
+        if shapes.len() > 1 {
+            // So that the rows of the other planes come out even.
+            stride = stride.next_multiple_of(4 * shapes[0].bytes);
+        }
+        let places = || negotiated.format.contiguous(stride, negotiated.height);
+        let ends = places()?
+            .zip(shapes)
+            .map(|((start, stride), shape)| start + u64::from(stride) * u64::from(shape.rows(negotiated.height)));
+        let bytes = ends.max()? as usize;
+        // Three fit the pool, and its size 31 bits.
+        let bytes = Some(bytes).filter(|bytes| *bytes < i32::MAX as usize / 4)?;
         if self.buffers.copies.is_none() {
             match SlotPool::new(bytes * 3, &self.shm) {
                 Ok(pool) => self.buffers.copies = Some(pool),
@@ -286,8 +312,18 @@ impl Host {
         }
         let pool = self.buffers.copies.as_mut()?;
         let (width, height) = (negotiated.width as i32, negotiated.height as i32);
-        let (buffer, canvas) = pool.create_buffer(width, height, row as i32, format).ok()?;
-        pixels.copy(&layout, row, canvas)?;
+        let slot = pool.new_slot(bytes).ok()?;
+        let buffer = pool.create_buffer_in(&slot, width, height, stride as i32, format).ok()?;
+        let canvas = pool.canvas(&slot)?;
+        for ((part, (start, stride)), shape) in layout.parts().iter().zip(places()?).zip(shapes) {
+            let end = start as usize + stride as usize * shape.rows(negotiated.height) as usize;
+            pixels.copy(
+                part,
+                shape.row(negotiated.width) as usize,
+                stride as usize,
+                &mut canvas[start as usize..end],
+            )?;
+        }
         buffer.activate().ok()?;
         let wl_buffer = buffer.wl_buffer().clone();
         if !self.show(&wl_buffer, frame, damage) {

@@ -9,6 +9,9 @@ use crate::video::format::{ALL, PixelFormat};
 /// DRM_FORMAT_MOD_INVALID: the driver knows the layout, nobody says it aloud.
 pub const MOD_INVALID: u64 = 0x00ff_ffff_ffff_ffff;
 
+/// DRM_FORMAT_MOD_LINEAR: rows one after the other.
+pub const MOD_LINEAR: u64 = 0;
+
 /// More modifiers of one format are not offered: an offer has to fit what PipeWire compares it in (4096 bytes).
 const MAX_MODIFIERS: usize = 64;
 
