@@ -39,6 +39,18 @@ pub enum CursorMode {
     Hidden,
 }
 
+/// In what memory frames may come from the guest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum VideoMemory {
+    /// DMA-BUFs where both sides can, else shared memory.
+    #[default]
+    Auto,
+    /// DMA-BUFs or nothing.
+    Dmabuf,
+    /// Shared memory; DMA-BUFs are never asked for.
+    Shm,
+}
+
 /// A window size in logical pixels, both sides 1 to 16384.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
@@ -99,6 +111,10 @@ pub struct Options {
     /// Who draws the pointer
     #[arg(long, value_name = "WHO", default_value = "embedded")]
     pub cursor: CursorMode,
+
+    /// What memory to ask frames in: DMA-BUFs of the GPU, shared memory, or the former where both sides can
+    #[arg(long, value_name = "MEMORY", default_value = "auto")]
+    pub video: VideoMemory,
 
     /// What to do when the host asks the window to close
     #[arg(long, value_name = "WHAT", default_value = "exit")]

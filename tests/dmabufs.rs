@@ -5,7 +5,7 @@ mod common;
 
 use common::SOON;
 use common::world::{AR24, BLUE, GREEN, LINEAR, ODD, RED, TILED, World, XR24, coded, gpu, wolf};
-use fake_guest::{Fill, ProducerOptions};
+use fake_guest::{Fill, GuestOptions, MutterOptions, ProducerOptions};
 use fake_host::{BufferKind, Dmabuf, ImportPolicy, ReleasePolicy, Seen, modifier};
 
 #[test]
@@ -215,4 +215,46 @@ fn dmabufs_removed_while_lent_live_until_the_host_lets_go() {
     let gone = |seen: &Seen| held.iter().all(|id| seen.buffer(*id).is_some_and(|it| !it.alive));
     world.bridge.expect(world.host.wait(gone, SOON));
     world.end();
+}
+
+#[test]
+fn only_the_memory_of_the_option_is_asked_for() {
+    let host = || wolf().dmabuf(Dmabuf::feedback(5, 0, vec![(XR24, LINEAR)]));
+    let guest = || {
+        let mutter = MutterOptions { producer: gpu(&[LINEAR]), ..Default::default() };
+        GuestOptions { mutter, ..Default::default() }
+    };
+    let world = World::with(host(), guest(), &["--video", "shm"]);
+    world.show(GREEN);
+    assert!(matches!(world.kind(), BufferKind::Shm(_)));
+    assert!(world.end().log.contains("path=memfd (as --video shm says)"));
+
+    let world = World::with(host(), guest(), &["--video", "dmabuf"]);
+    world.show(GREEN);
+    assert_eq!(world.modifier(), Some((XR24, LINEAR)));
+    world.end();
+}
+
+#[test]
+fn without_the_memory_of_the_option_it_says_so_and_ends() {
+    let all = vec![(XR24, LINEAR)];
+    let takes = || wolf().dmabuf(Dmabuf::feedback(5, 0, all.clone()));
+    let refuses = || takes().import(ImportPolicy::RefuseAll);
+    for (host, guest, why) in [
+        (takes(), ProducerOptions::default(), "the guest offers no dmabuf that the host takes"),
+        (wolf(), gpu(&[LINEAR]), "the host offers no dmabuf format we know"),
+        (refuses(), gpu(&[LINEAR]), "the host refused every dmabuf"),
+    ] {
+        let mutter = MutterOptions { producer: guest, ..Default::default() };
+        let guest = GuestOptions { mutter, ..Default::default() };
+        let world = World::with(host, guest, &["--video", "dmabuf", "--guest-timeout", "4"]);
+        if why.contains("refused") {
+            world.bridge.expect(world.producer().streaming(SOON));
+            world.bridge.expect(world.producer().send(RED.0, SOON));
+        }
+        let ended = world.bridge.ended();
+        assert_eq!(ended.code, Some(4), "{}", ended.log);
+        assert!(ended.last_line().contains(why), "{}", ended.log);
+        assert!(ended.last_line().contains("--video dmabuf asks for nothing else"), "{}", ended.log);
+    }
 }

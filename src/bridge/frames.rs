@@ -9,7 +9,7 @@ use tracing::{debug, info, warn};
 use crate::bridge::Bridge;
 use crate::host::buffers::{CopyReason, Pixels, Prepared};
 use crate::host::size::WindowSize;
-use crate::options::CursorMode;
+use crate::options::{CursorMode, VideoMemory};
 use crate::stats::Path;
 use crate::video::frame::{BufferId, Frame, Kind, Negotiated};
 use crate::video::mailbox::{Fate, Mailbox, Return, Taken};
@@ -97,6 +97,11 @@ pub struct Frames {
 }
 
 impl Frames {
+    /// No stream yet; the ones to come have frames in this memory.
+    pub fn new(memory: VideoMemory) -> Self {
+        Self { negotiation: Negotiation::new(memory), ..Self::default() }
+    }
+
     /// The next thing that happened on the stream.
     pub fn next_event(&self) -> Option<VideoEvent> {
         self.video.as_ref()?.stream.next_event()
@@ -143,6 +148,9 @@ impl Bridge {
             if session.resizable { StreamSize::Fixed(window.pixels.0, window.pixels.1) } else { StreamSize::Any };
         self.frames.negotiation.forgive(Instant::now());
         let offers = self.frames.negotiation.offers(&self.host.formats());
+        if offers.is_empty() {
+            return self.nothing_to_offer();
+        }
         let cursor = self.options.cursor == CursorMode::Host;
         match VideoStream::connect(None, session.node, &offers, asked, MaxRate(window.refresh), cursor) {
             Ok(stream) => {
@@ -153,6 +161,12 @@ impl Bridge {
             }
             Err(error) => self.lose_session(&error.to_string()),
         }
+    }
+
+    /// There is nothing that may be asked of the guest, or it has nothing of it.
+    fn nothing_to_offer(&mut self) {
+        let why = self.frames.negotiation.why_not_dmabuf(&self.host.formats());
+        self.lose_session(&format!("no frames: {why}, and --video dmabuf asks for nothing else; leave that out"));
     }
 
     /// Takes the stream down; the picture stays.
@@ -175,6 +189,11 @@ impl Bridge {
             if self.frames.negotiation.failed_early(format, modifier, Instant::now()) {
                 info!(?format, modifier = %format!("{modifier:#x}"), "streams with this kind of dmabuf fail before their first frame; offering without it");
             }
+        }
+        let never_settled = self.frames.video.as_ref().is_some_and(|video| video.link != Link::Settled);
+        if never_settled && self.frames.negotiation.is_dmabuf_only() {
+            debug!(why, "the stream failed");
+            return self.nothing_to_offer();
         }
         self.lose_session(why);
     }
@@ -257,6 +276,9 @@ impl Bridge {
         };
         let offers = self.frames.negotiation.offers(&self.host.formats());
         debug!(why, asked = ?video.asked, ?rate, offers = offers.len(), "offering formats");
+        if offers.is_empty() {
+            return self.nothing_to_offer();
+        }
         video.stream.offer(&offers, video.asked, rate);
         video.offers = offers;
         video.unsettled = true;

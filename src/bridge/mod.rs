@@ -92,11 +92,11 @@ impl Bridge {
         let now = Instant::now();
         let mut bridge = Self {
             guest: Guest::new(now, options.guest_limit()),
+            frames: Frames::new(options.video),
             options,
             handle,
             host,
             host_queue,
-            frames: Frames::default(),
             input: InputPath::default(),
             stats,
             report,

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use crate::options::VideoMemory;
 use crate::video::format::{ALL, PixelFormat};
 
 /// DRM_FORMAT_MOD_INVALID: the driver knows the layout, nobody says it aloud.
@@ -60,12 +61,18 @@ struct Refusal {
 /// What has been refused so far, pair by pair.
 #[derive(Clone, Debug, Default)]
 pub struct Negotiation {
+    memory: VideoMemory,
     refused: BTreeMap<(PixelFormat, u64), Refusal>,
     /// The pair that streams failed with before their first frame, and how many in a row.
     failing: Option<((PixelFormat, u64), u32)>,
 }
 
 impl Negotiation {
+    /// Nothing is refused yet; offers are of this memory.
+    pub fn new(memory: VideoMemory) -> Self {
+        Self { memory, ..Self::default() }
+    }
+
     /// Notes that the host refused to import this pair; true when that is news.
     pub fn refuse(&mut self, format: PixelFormat, modifier: u64, now: Instant) -> bool {
         self.refuse_for((format, modifier), FIRST_PAUSE, now)
@@ -120,7 +127,7 @@ impl Negotiation {
     /// Offers in order of preference: DMA-BUF first, then the same formats in shared memory.
     pub fn offers(&self, host: &HostFormats) -> Vec<Offer> {
         let mut offers = Vec::new();
-        for format in ALL.into_iter().filter(|_| !host.silent) {
+        for format in ALL.into_iter().filter(|_| !host.silent && self.memory != VideoMemory::Shm) {
             let modifiers: Vec<u64> = host
                 .dmabuf
                 .iter()
@@ -133,16 +140,23 @@ impl Negotiation {
             }
         }
         for format in ALL {
-            if host.shm.contains(&format) {
+            if host.shm.contains(&format) && self.memory != VideoMemory::Dmabuf {
                 offers.push(Offer { format, modifiers: Vec::new() });
             }
         }
         offers
     }
 
+    /// Whether DMA-BUFs are asked for, and nothing else.
+    pub fn is_dmabuf_only(&self) -> bool {
+        self.memory == VideoMemory::Dmabuf
+    }
+
     /// Why frames do not come as DMA-BUF, for the log.
     pub fn why_not_dmabuf(&self, host: &HostFormats) -> &'static str {
-        if host.dmabuf.is_empty() {
+        if self.memory == VideoMemory::Shm {
+            "as --video shm says"
+        } else if host.dmabuf.is_empty() {
             "the host offers no dmabuf format we know"
         } else if host.silent {
             "the host does not say whether it takes dmabufs"
@@ -185,6 +199,17 @@ mod tests {
                 Offer { format: PixelFormat::Argb8888, modifiers: vec![] },
             ]
         );
+    }
+
+    #[test]
+    fn only_what_the_option_says_is_offered() {
+        let kinds = |memory| {
+            let offers = Negotiation::new(memory).offers(&host());
+            (offers.iter().any(|it| !it.modifiers.is_empty()), offers.iter().any(|it| it.modifiers.is_empty()))
+        };
+        assert_eq!(kinds(VideoMemory::Auto), (true, true));
+        assert_eq!(kinds(VideoMemory::Dmabuf), (true, false));
+        assert_eq!(kinds(VideoMemory::Shm), (false, true));
     }
 
     #[test]
