@@ -19,8 +19,12 @@ use crate::timing::Asked;
 /// Where a surface's buffer lands: a part of the buffer, and the surface's size.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Layout {
-    /// x, y, width, height in buffer pixels.
+    /// x, y, width, height in pixels of the upright buffer.
     pub source: (f64, f64, f64, f64),
+    /// Width and height of the upright buffer.
+    pub upright: (f64, f64),
+    /// How the client has turned the buffer, as wl_output.transform.
+    transform: u32,
     /// In surface coordinates.
     pub size: (i32, i32),
 }
@@ -38,8 +42,26 @@ impl Current {
         let (x, y, w, h) = self.source.unwrap_or((0.0, 0.0, width / scale, height / scale));
         Layout {
             source: (x * scale, y * scale, w * scale, h * scale),
+            upright: (width, height),
+            transform: self.transform,
             size: self.destination.unwrap_or((w as i32, h as i32)),
         }
+    }
+}
+
+impl Layout {
+    /// Where a point of the upright buffer lies in the buffer as it is: flipped around the vertical axis first, then
+    /// turned to the left by quarters.
+    pub fn to_buffer(self, (mut x, mut y): (f64, f64)) -> (f64, f64) {
+        let (mut width, mut height) = self.upright;
+        if self.transform >= 4 {
+            x = width - x;
+        }
+        for _ in 0..self.transform % 4 {
+            (x, y) = (y, width - x);
+            (width, height) = (height, width);
+        }
+        (x, y)
     }
 }
 
@@ -166,11 +188,11 @@ fn check(state: &State, surface: &Surface, size: (i32, i32), layout: Layout) -> 
         return false;
     }
     let (x, y, w, h) = layout.source;
-    if x + w > f64::from(size.0) || y + h > f64::from(size.1) {
+    if x + w > layout.upright.0 || y + h > layout.upright.1 {
         state.fatal(
             viewport,
             wp_viewport::Error::OutOfBuffer,
-            format!("source {:?} ends behind buffer {size:?}", layout.source),
+            format!("source {:?} ends behind the upright buffer {:?}", layout.source, layout.upright),
         );
         return false;
     }
@@ -265,6 +287,10 @@ fn paint(state: &State, surface: &mut Surface, id: BufferId, pending: &Pending) 
 /// Surface damage in buffer pixels, rounded outwards.
 fn to_buffer(rect: Rect, layout: Layout) -> Option<Rect> {
     let rect = rect.clip(layout.size.0, layout.size.1)?;
+    if layout.transform != 0 {
+        // Nobody here damages turned surfaces but by `damage_buffer`.
+        return Some(Rect::new(0, 0, i32::MAX, i32::MAX));
+    }
     let (x, y, w, h) = layout.source;
     let (sx, sy) = (w / f64::from(layout.size.0), h / f64::from(layout.size.1));
     let left = (x + f64::from(rect.x) * sx).floor();

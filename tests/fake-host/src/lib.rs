@@ -34,6 +34,7 @@
 mod buffer;
 mod builder;
 mod commit;
+mod cursor;
 mod dmabuf;
 mod extras;
 mod globals;
@@ -72,6 +73,7 @@ pub use builder::{
     BadTable, Broken, Builder, ConstraintPolicy, Dmabuf, ImportPolicy, Output, Quirks, ReleasePolicy, Tranche, fourcc,
     modifier,
 };
+pub use cursor::Cursor;
 pub use input::{Axis, Keyboard, Pointer, Source, Touch, code};
 pub use notes::Answer;
 pub use record::{
@@ -342,6 +344,11 @@ impl FakeHost {
     /// what the client did not damage is not updated. `None` if the buffer cannot be read.
     pub fn pixel(&self, x: i32, y: i32) -> Option<u32> {
         self.run(move |s| s.pixel(x, y))
+    }
+
+    /// The cursor surface over the window; `None` while there is none, or nothing on it.
+    pub fn cursor(&self) -> Option<Cursor> {
+        self.run(|s| s.cursor())
     }
 
     /// The whole screen. `None` if the shown buffer cannot be read.

@@ -104,6 +104,11 @@ impl Picture {
         Some(())
     }
 
+    /// All pixels as they are, as little-endian words.
+    pub fn words(&self) -> Vec<u32> {
+        self.bytes.chunks_exact(BPP).map(|pixel| u32::from_le_bytes([pixel[0], pixel[1], pixel[2], pixel[3]])).collect()
+    }
+
     /// The opaque colour a screen shows for this pixel over black, as `0xffRRGGBB`.
     pub fn color(&self, x: i32, y: i32) -> Option<u32> {
         if x < 0 || y < 0 || x >= self.width || y >= self.height {

@@ -78,6 +78,7 @@ impl State {
             pointer.leave(serial, &surface);
         }
         self.seat.pointer_focus = None;
+        self.cursor_set(None);
         self.log("pointer leave");
         self.deactivate_constraints();
     }

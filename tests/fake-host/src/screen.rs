@@ -59,7 +59,8 @@ impl State {
             return Some(BLACK);
         }
         let (left, top, w, h) = layout.source;
-        let (x, y) = (left + x * w / width, top + y * h / height);
+        let upright = (left + x * w / width, top + y * h / height);
+        let (x, y) = layout.to_buffer(upright);
         Some(picture.color(x as i32, y as i32).unwrap_or(BLACK))
     }
 

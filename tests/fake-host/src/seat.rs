@@ -16,6 +16,7 @@ use wayland_server::protocol::wl_touch::{self, WlTouch};
 use wayland_server::{Client, DataInit, Dispatch, DisplayHandle, GlobalDispatch, New, Resource};
 
 use crate::builder::Config;
+use crate::cursor;
 use crate::pointer::ConstraintState;
 use crate::record::{CursorRequest, Role};
 use crate::server::State;
@@ -33,6 +34,7 @@ pub(crate) struct SeatState {
     pub relatives: Vec<(ZwpRelativePointerV1, WlPointer)>,
     pub constraints: Vec<ConstraintState>,
     pub pointer_focus: Option<WlSurface>,
+    pub cursor: Option<cursor::Set>,
     /// Surface coordinates.
     pub position: (f64, f64),
     pub keyboard_focus: Option<WlSurface>,
@@ -110,6 +112,7 @@ impl SeatState {
             relatives: Vec::new(),
             constraints: Vec::new(),
             pointer_focus: None,
+            cursor: None,
             position: (0.0, 0.0),
             keyboard_focus: None,
             keys: Keys::new(&config.keymap.0, &config.keymap.1)?,
@@ -348,13 +351,15 @@ impl Dispatch<WlPointer, ()> for State {
             surface.role = Role::Cursor;
             number = Some(surface.number);
         }
+        let hotspot = (hotspot_x, hotspot_y);
+        state.cursor_set(surface.map(|surface| cursor::Set { surface, hotspot }));
         state.log(format!("set_cursor {number:?}, serial {serial}"));
         state.notes.note(|seen| {
             seen.cursors.push(CursorRequest {
                 serial,
                 serial_is_newest: seen.pointer_enters.last() == Some(&serial),
                 surface: number,
-                hotspot: (hotspot_x, hotspot_y),
+                hotspot,
             });
         });
     }

@@ -73,6 +73,8 @@ pub struct Frame {
     pub damage: Vec<Rect>,
     /// Crop; `None` writes an invalid one.
     pub crop: Option<Rect>,
+    /// `SPA_META_TRANSFORMATION_*`.
+    pub transform: u32,
     /// Cursor; `None` writes id 0.
     pub cursor: Option<Cursor>,
 }
@@ -86,7 +88,8 @@ impl Frame {
         }
     }
 
-    /// Makes it a cursor-only frame, as Mutter's: chunk size 0, CORRUPTED, nothing drawn.
+    /// Makes it a cursor-only frame, as Mutter's: chunk size 0, CORRUPTED, nothing drawn; damage and crop are left as
+    /// they were when the buffer was used last.
     pub fn metadata_only(&mut self) {
         self.chunk.size = 0;
         self.fill = Fill::Keep;

@@ -132,15 +132,19 @@ pub struct Metas {
     pub damage: bool,
     /// SPA_META_VideoCrop.
     pub crop: bool,
+    /// SPA_META_VideoTransform.
+    pub transform: bool,
     /// SPA_META_Cursor, with room for a bitmap of 384x384.
     pub cursor: bool,
 }
 
 impl Metas {
-    /// All of them, as Mutter 45+.
-    pub const ALL: Self = Self { header: true, damage: true, crop: true, cursor: true };
+    /// Those of Mutter 45+.
+    pub const MUTTER: Self = Self { header: true, damage: true, crop: true, transform: false, cursor: true };
+    /// All of them.
+    pub const ALL: Self = Self { transform: true, ..Self::MUTTER };
     /// None at all.
-    pub const NONE: Self = Self { header: false, damage: false, crop: false, cursor: false };
+    pub const NONE: Self = Self { header: false, damage: false, crop: false, transform: false, cursor: false };
 }
 
 /// What happens on the producer's side, for those who have to react to it.
@@ -218,7 +222,7 @@ impl Default for ProducerOptions {
             layout: Layout::OneFdEach,
             seal: Seal::None,
             row_padding: 0,
-            metas: Metas::ALL,
+            metas: Metas::MUTTER,
             prefer_modifier: None,
             on_event: None,
         }

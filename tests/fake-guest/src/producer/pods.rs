@@ -146,7 +146,9 @@ pub(crate) fn buffers(options: &ProducerOptions, negotiated: &Negotiated, types:
         (metas.header, sys::SPA_META_Header, header, header),
         (metas.crop, sys::SPA_META_VideoCrop, region, region),
         (metas.damage, sys::SPA_META_VideoDamage, DAMAGE_RECTS * region, region),
-        (metas.cursor, sys::SPA_META_Cursor, CURSOR_SIZE, 28 + 20 + 4),
+        (metas.transform, sys::SPA_META_VideoTransform, 4, 4),
+        // Mutter insists on this size.
+        (metas.cursor, sys::SPA_META_Cursor, CURSOR_SIZE, CURSOR_SIZE),
     ] {
         if !offered {
             continue;

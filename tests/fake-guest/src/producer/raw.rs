@@ -138,6 +138,9 @@ fn write_meta(meta: &sys::spa_meta, frame: &Frame) {
             }
             put(meta, 0, &bytes);
         }
+        // As in Mutter's cursor-only buffers: nobody has touched these.
+        sys::SPA_META_VideoCrop | sys::SPA_META_VideoDamage if frame.chunk.size == 0 => {}
+        sys::SPA_META_VideoTransform => put(meta, 0, &frame.transform.to_ne_bytes()),
         sys::SPA_META_VideoCrop => put(meta, 0, &region(frame.crop.unwrap_or_default())),
         sys::SPA_META_VideoDamage => {
             // An invalid rectangle ends the list.
@@ -170,7 +173,7 @@ fn cursor(cursor: Option<&Cursor>) -> Vec<u8> {
         let format = sys::SPA_VIDEO_FORMAT_RGBA;
         let empty = *width == 0 || *height == 0;
         let offset = if empty { 0 } else { after };
-        bytes.extend(words([format, *width, *height, width * 4, offset]));
+        bytes.extend(words([format, *width, *height, width.wrapping_mul(4), offset]));
         bytes.extend(pixels);
     }
     bytes

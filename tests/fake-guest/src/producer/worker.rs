@@ -441,6 +441,7 @@ fn right_frame(fill: Fill, seq: u64, (width, height): (u32, u32), stride: u32) -
         header: Some(Header { flags: 0, pts: now.tv_sec * 1_000_000_000 + now.tv_nsec, seq }),
         damage: vec![(0, 0, width, height)],
         crop: Some((0, 0, width, height)),
+        transform: 0,
         cursor: None,
     }
 }
