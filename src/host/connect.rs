@@ -1,6 +1,7 @@
 //! Getting in: the socket, a host that answers, and the globals.
 //! The only round trips of the program are here, bounded.
 
+use std::collections::VecDeque;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -119,7 +120,8 @@ impl Host {
             window: None,
             seats: Vec::new(),
             cursors: Cursors::default(),
-            events: Default::default(),
+            // More than come at once, so that frames never make it grow.
+            events: VecDeque::with_capacity(64),
             wants_fullscreen: options.windowed.is_none(),
             windowed: options.windowed.map(|size| (size.width, size.height)),
         };

@@ -152,7 +152,12 @@ impl VideoStream {
         }
         .map_err(VideoError::Connect)?;
         let cursor = cursor.then(CursorTracker::default);
-        let shared = Rc::new(RefCell::new(Shared { cursor, ..Shared::default() }));
+        let shared = Rc::new(RefCell::new(Shared {
+            cursor,
+            // More than come at once, so that frames never make it grow.
+            events: VecDeque::with_capacity(32),
+            ..Shared::default()
+        }));
         let core_listener = core
             .add_listener_local()
             .error({
