@@ -241,7 +241,7 @@ impl Host {
         else {
             return Prepared::MustCopy(CopyReason::TooLarge);
         };
-        if first.stride % negotiated.format.planes()[0].bytes != 0 {
+        if !first.stride.is_multiple_of(negotiated.format.planes()[0].bytes) {
             return Prepared::MustCopy(CopyReason::OddRows);
         }
         if !is_writable(fd) {
