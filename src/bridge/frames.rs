@@ -86,6 +86,8 @@ pub struct Frames {
     starved: Option<Instant>,
     /// What the stream settled on, until it brings a frame.
     new_format: Option<Negotiated>,
+    /// The guest has a single buffer: one that the host keeps would be its last.
+    only_buffer: bool,
     /// What the last commit was of and how it went; another one has nothing in common with it.
     shown: Option<(Negotiated, Path)>,
     /// What changed in frames that were not shown, since the last commit.
@@ -314,6 +316,8 @@ impl Bridge {
         self.guest.is_here();
         if self.frames.new_format.take().is_some() {
             self.frames.negotiation.carried();
+            // All buffers are there by now.
+            self.frames.only_buffer = self.frames.video.as_ref().is_some_and(|video| video.stream.pool_size() == 1);
             self.input.stream_shown();
         }
         if let Some((overtaken, fate)) = self.frames.mailbox.put(frame.buffer, frame) {
@@ -370,12 +374,15 @@ impl Bridge {
             self.frames.stalled.get_or_insert_with(Instant::now);
             return;
         }
-        let prepared = self.host.prepare(frame);
+        let mut prepared = self.host.prepare(frame);
         if prepared == Prepared::Pending {
             self.frames.importing.get_or_insert_with(Instant::now);
             return;
         }
         self.frames.importing = None;
+        if prepared == Prepared::Ready && self.frames.only_buffer && frame.kind() != Some(Kind::DmaBuf) {
+            prepared = Prepared::MustCopy(CopyReason::OnlyBuffer);
+        }
         let Some(taken) = self.frames.mailbox.take_if(|_| true) else { return };
         let frame = taken.frame();
         let path = match (&prepared, frame.kind()) {
@@ -397,6 +404,7 @@ impl Bridge {
                     _ => self.frames.negotiation.why_not_dmabuf(&self.host.formats()),
                 };
                 self.committed(taken, Return::OnRelease, path, why);
+                self.spare_only_buffer(path);
                 return;
             }
             Prepared::MustCopy(reason) => {
@@ -497,6 +505,15 @@ impl Bridge {
     pub(super) fn import_refused(&mut self, id: BufferId, negotiated: Negotiated) {
         self.drop_waiting_if(|frame| frame.buffer == id);
         self.refused(negotiated);
+    }
+
+    /// The host keeps what it shows, and a DMA-BUF cannot be copied: a guest with a single one needs other memory.
+    fn spare_only_buffer(&mut self, path: Path) {
+        if self.frames.only_buffer && path == Path::DmaBuf {
+            info!("the guest has only one buffer, which the host keeps; offering without dmabufs");
+            self.frames.negotiation.refuse_all(&self.host.formats(), Instant::now());
+            self.offer_changes("the guest has only one buffer");
+        }
     }
 
     /// The host takes no DMA-BUFs of this pair: offer without it.

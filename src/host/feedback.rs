@@ -37,6 +37,8 @@ pub enum Scope {
 #[derive(Debug, Default)]
 struct Rounds {
     formats: Vec<(PixelFormat, u64)>,
+    /// Where each tranche ends among them.
+    ends: Vec<usize>,
     main_device: Option<u64>,
     /// A round was completed.
     told: bool,
@@ -57,6 +59,11 @@ impl Feedback {
     /// Pairs in the host's order of preference, those we have no name for left out.
     pub fn formats(&self) -> &[(PixelFormat, u64)] {
         &self.in_force().formats
+    }
+
+    /// Where each tranche ends among the pairs: the host prefers any pair of an earlier one.
+    pub fn tranche_ends(&self) -> &[usize] {
+        &self.in_force().ends
     }
 
     /// The dev_t of the device that the host composes on; `None` when it does not say (version 3).
@@ -127,22 +134,26 @@ impl Feedback {
     }
 
     fn done_by(&mut self, scope: Scope, same_device: impl Fn(u64, u64) -> bool) -> bool {
-        let before = self.formats().to_vec();
+        let before = (self.formats().to_vec(), self.tranche_ends().to_vec());
         let rounds = self.rounds(scope);
         // Buffers for another device's screen suit that device; the guest draws on the one that composes here.
         let elsewhere = |tranche: &Tranche| {
             let devices = tranche.device.zip(rounds.main_device);
             tranche.scanout && devices.is_some_and(|(target, main)| !same_device(target, main))
         };
-        let mut formats = Vec::new();
+        let (mut formats, mut ends) = (Vec::new(), Vec::new());
         for tranche in std::mem::take(&mut rounds.tranches) {
             if !elsewhere(&tranche) {
                 tranche.pairs.iter().for_each(|(fourcc, modifier)| add(&mut formats, *fourcc, *modifier));
+                // One without anything new does not count.
+                if ends.last().copied().unwrap_or(0) < formats.len() {
+                    ends.push(formats.len());
+                }
             }
         }
-        rounds.formats = formats;
+        (rounds.formats, rounds.ends) = (formats, ends);
         rounds.told = true;
-        let changed = before != self.formats();
+        let changed = (before.0.as_slice(), before.1.as_slice()) != (self.formats(), self.tranche_ends());
         debug!(?scope, pairs = self.formats().len(), main_device = ?self.main_device(), changed, "dmabuf feedback");
         changed
     }
@@ -217,15 +228,21 @@ mod tests {
     fn tranches_keep_their_order_and_repeat_nothing() {
         let (x, a) = (PixelFormat::Xrgb8888, PixelFormat::Argb8888);
         let mut feedback = Feedback::default();
-        feedback.format_table(Scope::Default, file(&[(x.fourcc(), 1), (a.fourcc(), 2), (0x3231_564e, 3)]), 48);
+        feedback.format_table(
+            Scope::Default,
+            file(&[(x.fourcc(), 1), (a.fourcc(), 2), (u32::from_le_bytes(*b"AYUV"), 3)]),
+            48,
+        );
         feedback.tranche_formats(Scope::Default, &indices(&[1, 2, 900]));
         feedback.tranche_done(Scope::Default);
         feedback.tranche_formats(Scope::Default, &indices(&[0, 1]));
         feedback.tranche_done(Scope::Default);
         assert!(feedback.done(Scope::Default));
         assert_eq!(feedback.formats(), [(a, 2), (x, 1)]);
-        feedback.tranche_formats(Scope::Default, &indices(&[1, 0]));
-        feedback.tranche_done(Scope::Default);
+        for index in [1, 0] {
+            feedback.tranche_formats(Scope::Default, &indices(&[index]));
+            feedback.tranche_done(Scope::Default);
+        }
         assert!(!feedback.done(Scope::Default));
     }
 
@@ -272,6 +289,7 @@ mod tests {
         let tranches = [(20, true, (x, 1)), (11, true, (x, 2)), (20, false, (x, 3)), (10, false, (x, 4))];
         assert!(tell(&mut feedback, Scope::Default, 10, &tranches));
         assert_eq!(feedback.formats(), [(x, 2), (x, 3), (x, 4)]);
+        assert_eq!(feedback.tranche_ends(), [1, 2, 3]);
         assert_eq!(feedback.main_device(), Some(10));
     }
 

@@ -131,6 +131,7 @@ impl Host {
     pub fn formats(&self) -> HostFormats {
         HostFormats {
             dmabuf: self.feedback.formats().to_vec(),
+            tranche_ends: self.feedback.tranche_ends().to_vec(),
             silent: !self.answers_imports(),
             shm: self.shm_formats(),
         }

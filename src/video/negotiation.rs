@@ -33,6 +33,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1800);
 pub struct HostFormats {
     /// linux-dmabuf pairs in the host's order of preference.
     pub dmabuf: Vec<(PixelFormat, u64)>,
+    /// Where each tranche ends among them, ascending. What is past the last one is a tranche, too.
+    pub tranche_ends: Vec<usize>,
     /// The host leaves DMA-BUFs unanswered: none are offered.
     pub silent: bool,
     /// wl_shm formats.
@@ -76,6 +78,13 @@ impl Negotiation {
     /// Notes that the host refused to import this pair; true when that is news.
     pub fn refuse(&mut self, format: PixelFormat, modifier: u64, now: Instant) -> bool {
         self.refuse_for((format, modifier), FIRST_PAUSE, now)
+    }
+
+    /// No DMA-BUF will do for now.
+    pub fn refuse_all(&mut self, host: &HostFormats, now: Instant) {
+        for (format, modifier) in &host.dmabuf {
+            self.refuse(*format, *modifier, now);
+        }
     }
 
     fn refuse_for(&mut self, pair: (PixelFormat, u64), pause: Duration, now: Instant) -> bool {
@@ -128,15 +137,21 @@ impl Negotiation {
     pub fn offers(&self, host: &HostFormats) -> Vec<Offer> {
         let mut offers = Vec::new();
         for format in ALL.into_iter().filter(|_| !host.silent && self.memory != VideoMemory::Shm) {
-            let modifiers: Vec<u64> = host
-                .dmabuf
-                .iter()
-                .filter(|(listed, modifier)| *listed == format && !self.is_refused(format, *modifier))
-                .map(|(_, modifier)| *modifier)
-                .take(MAX_MODIFIERS)
-                .collect();
-            if !modifiers.is_empty() {
-                offers.push(Offer { format, modifiers });
+            // A guest takes the modifier it likes best of an offer, but the first offer it can: a tranche has one each.
+            let ends = host.tranche_ends.iter().copied().chain([host.dmabuf.len()]);
+            let mut start = 0;
+            for end in ends {
+                let tranche = host.dmabuf.get(start..end).unwrap_or_default();
+                start = end.max(start);
+                let modifiers: Vec<u64> = tranche
+                    .iter()
+                    .filter(|(listed, modifier)| *listed == format && !self.is_refused(format, *modifier))
+                    .map(|(_, modifier)| *modifier)
+                    .take(MAX_MODIFIERS)
+                    .collect();
+                if !modifiers.is_empty() {
+                    offers.push(Offer { format, modifiers });
+                }
             }
         }
         for format in ALL {
@@ -182,6 +197,7 @@ mod tests {
                 (PixelFormat::Xrgb8888, MOD_INVALID),
                 (PixelFormat::Xrgb8888, 0),
             ],
+            tranche_ends: vec![4],
             silent: false,
             shm: vec![PixelFormat::Argb8888, PixelFormat::Xrgb8888],
         }
@@ -210,6 +226,16 @@ mod tests {
         assert_eq!(kinds(VideoMemory::Auto), (true, true));
         assert_eq!(kinds(VideoMemory::Dmabuf), (true, false));
         assert_eq!(kinds(VideoMemory::Shm), (false, true));
+    }
+
+    #[test]
+    fn an_earlier_tranche_comes_before_whatever_the_guest_likes_better() {
+        let host = HostFormats { tranche_ends: vec![2, 2], ..host() };
+        let offers = Negotiation::default().offers(&host);
+        let modifiers = |at: usize| (offers[at].format, offers[at].modifiers.clone());
+        assert_eq!(modifiers(0), (PixelFormat::Xrgb8888, vec![5]));
+        assert_eq!(modifiers(1), (PixelFormat::Xrgb8888, vec![MOD_INVALID, 0]));
+        assert_eq!(modifiers(2), (PixelFormat::Argb8888, vec![7]));
     }
 
     #[test]
@@ -286,10 +312,11 @@ mod tests {
             listed in proptest::collection::vec((0..ALL.len(), 0u64..80), 0..300),
             refused in proptest::collection::vec((0..ALL.len(), 0u64..80), 0..60),
             shm in proptest::collection::vec(0..ALL.len(), 0..6), silent in any::<bool>(),
+            ends in proptest::collection::vec(0usize..320, 0..4),
         ) {
             let pairs = |list: Vec<(usize, u64)>| list.into_iter().map(|(at, modifier)| (ALL[at], modifier)).collect();
             let shm: Vec<PixelFormat> = shm.into_iter().map(|at| ALL[at]).collect();
-            let host = HostFormats { dmabuf: pairs(listed), silent, shm: shm.clone() };
+            let host = HostFormats { dmabuf: pairs(listed), tranche_ends: ends, silent, shm: shm.clone() };
             let refused: Vec<(PixelFormat, u64)> = pairs(refused);
             let mut negotiation = Negotiation::default();
             for (format, modifier) in &refused {

@@ -119,7 +119,7 @@ pub fn buffer_params(is_dmabuf: bool, cursor: bool) -> Vec<Vec<u8>> {
                 sys::SPA_PARAM_BUFFERS_buffers,
                 Value::Choice(ChoiceValue::Int(Choice(
                     ChoiceFlags::empty(),
-                    ChoiceEnum::Range { default: 6, min: 2, max: 16 },
+                    ChoiceEnum::Range { default: 6, min: 1, max: 16 },
                 ))),
             ),
             Property::new(

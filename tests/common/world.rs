@@ -130,6 +130,13 @@ impl World {
         self.kind().dmabuf().map(|buffer| (buffer.fourcc, buffer.modifier))
     }
 
+    /// Waits until frames come as DMA-BUFs of this pair, or not as DMA-BUFs at all.
+    pub fn comes_as(&self, pair: Option<(u32, u64)>) {
+        wait_for(&format!("frames as {pair:x?}"), SOON, || {
+            (self.frame_count() > 0 && self.modifier() == pair).then_some(())
+        });
+    }
+
     /// What the bridge asked of its window so far.
     pub fn requests(&self) -> Vec<Request> {
         self.host.look(|seen| seen.window().expect("a window").requests.clone())

@@ -119,7 +119,9 @@ pub enum ImportPolicy {
     RefuseAll,
     /// All but these pairs.
     Refuse(Vec<(u32, u64)>),
-    /// `create` is never answered.
+    /// None of the next so many, then all.
+    RefuseNext(usize),
+    /// `create` is not answered, unless by [`FakeHost::answer_imports`].
     Silent,
 }
 
@@ -271,6 +273,7 @@ pub(crate) struct Config {
     pub globals: Vec<(String, u32)>,
     pub quirks: Quirks,
     pub dmabuf: Dmabuf,
+    pub surface_dmabuf: Option<Dmabuf>,
     pub import: ImportPolicy,
     pub bad_table: Option<BadTable>,
     pub shm_formats: Vec<u32>,
@@ -316,6 +319,7 @@ impl Builder {
                         (fourcc::ARGB8888, modifier::INVALID),
                     ],
                 ),
+                surface_dmabuf: None,
                 import: ImportPolicy::Accept,
                 bad_table: None,
                 shm_formats: vec![fourcc::ARGB8888, fourcc::XRGB8888, fourcc::ABGR8888, fourcc::XBGR8888],
@@ -400,6 +404,12 @@ impl Builder {
     /// Whether and how DMA-BUFs are spoken.
     pub fn dmabuf(mut self, dmabuf: Dmabuf) -> Self {
         self.config.dmabuf = dmabuf;
+        self
+    }
+
+    /// What the feedback of a surface says, where that is not the same as in general.
+    pub fn surface_dmabuf(mut self, dmabuf: Dmabuf) -> Self {
+        self.config.surface_dmabuf = Some(dmabuf);
         self
     }
 

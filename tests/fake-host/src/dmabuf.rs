@@ -30,11 +30,29 @@ const MAX_PLANES: u32 = 4;
 /// Bytes of one format table entry: fourcc, padding, modifier.
 const ENTRY: usize = 16;
 
+/// What a feedback object speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scope {
+    Default,
+    Surface,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct DmabufState {
-    feedbacks: Vec<ZwpLinuxDmabufFeedbackV1>,
+    feedbacks: Vec<(ZwpLinuxDmabufFeedbackV1, Scope)>,
     /// Write ends of pipes sent as format tables: closing one would end the read.
     pipes: Vec<OwnedFd>,
+    /// Fourccs that were ever advertised: asking for another one is fatal.
+    known: Vec<u32>,
+    /// Imports that got no answer yet.
+    unanswered: Vec<(ZwpLinuxBufferParamsV1, Client, usize, Made)>,
+}
+
+/// A buffer that has no name yet.
+#[derive(Debug)]
+struct Made {
+    kind: BufferKind,
+    store: Store,
 }
 
 /// What a `zwp_linux_buffer_params_v1` has collected.
@@ -55,9 +73,32 @@ impl State {
     /// Advertises something else from now on, and tells every feedback object.
     pub fn change_dmabuf(&mut self, dmabuf: Dmabuf) {
         self.config.dmabuf = dmabuf;
-        for feedback in self.dmabuf.feedbacks.clone() {
-            send_feedback(self, &feedback);
+        for (feedback, scope) in self.dmabuf.feedbacks.clone() {
+            send_feedback(self, &feedback, scope);
         }
+    }
+
+    /// Says something else of surfaces from now on; `None` for the same as in general.
+    pub fn change_surface_dmabuf(&mut self, dmabuf: Option<Dmabuf>) {
+        self.config.surface_dmabuf = dmabuf;
+        for (feedback, scope) in self.dmabuf.feedbacks.clone() {
+            if scope == Scope::Surface {
+                send_feedback(self, &feedback, scope);
+            }
+        }
+    }
+
+    /// Answers every import that was left without an answer. How many.
+    pub fn answer_imports(&mut self) -> usize {
+        let unanswered = std::mem::take(&mut self.dmabuf.unanswered);
+        let dh = self.dh.clone();
+        let count = unanswered.len();
+        for (params, client, number, made) in unanswered {
+            if params.is_alive() {
+                created(self, &dh, &client, &params, number, made);
+            }
+        }
+        count
     }
 }
 
@@ -78,6 +119,7 @@ impl GlobalDispatch<ZwpLinuxDmabufV1, ()> for State {
         let times = 1 + usize::from(state.config.quirks.repeats_modifiers);
         let mut formats_sent = Vec::new();
         for (fourcc, modifier) in state.config.dmabuf.pairs() {
+            state.dmabuf.known.push(fourcc);
             if dmabuf.version() >= zwp_linux_dmabuf_v1::EVT_MODIFIER_SINCE {
                 for _ in 0..times {
                     dmabuf.modifier(fourcc, (modifier >> 32) as u32, modifier as u32);
@@ -109,11 +151,15 @@ impl Dispatch<ZwpLinuxDmabufV1, ()> for State {
                 let inner = Mutex::default();
                 init.init(params_id, ParamsData { number, inner });
             }
-            zwp_linux_dmabuf_v1::Request::GetDefaultFeedback { id }
-            | zwp_linux_dmabuf_v1::Request::GetSurfaceFeedback { id, .. } => {
+            zwp_linux_dmabuf_v1::Request::GetDefaultFeedback { id } => {
                 let feedback = init.init(id, ());
-                state.dmabuf.feedbacks.push(feedback.clone());
-                send_feedback(state, &feedback);
+                state.dmabuf.feedbacks.push((feedback.clone(), Scope::Default));
+                send_feedback(state, &feedback, Scope::Default);
+            }
+            zwp_linux_dmabuf_v1::Request::GetSurfaceFeedback { id, .. } => {
+                let feedback = init.init(id, ());
+                state.dmabuf.feedbacks.push((feedback.clone(), Scope::Surface));
+                send_feedback(state, &feedback, Scope::Surface);
             }
             _ => {}
         }
@@ -133,16 +179,18 @@ impl Dispatch<ZwpLinuxDmabufFeedbackV1, ()> for State {
     }
 
     fn destroyed(state: &mut Self, _client: ClientId, feedback: &ZwpLinuxDmabufFeedbackV1, _data: &()) {
-        state.dmabuf.feedbacks.retain(|f| f.id() != feedback.id());
+        state.dmabuf.feedbacks.retain(|(f, _)| f.id() != feedback.id());
     }
 }
 
-fn send_feedback(state: &mut State, feedback: &ZwpLinuxDmabufFeedbackV1) {
-    let Dmabuf::Feedback { main_device, tranches, .. } = state.config.dmabuf.clone() else {
+fn send_feedback(state: &mut State, feedback: &ZwpLinuxDmabufFeedbackV1, scope: Scope) {
+    let own = state.config.surface_dmabuf.clone().filter(|_| scope == Scope::Surface);
+    let Dmabuf::Feedback { main_device, tranches, .. } = own.unwrap_or_else(|| state.config.dmabuf.clone()) else {
         // A version 3 list, asked for by way of a later version: nothing to say.
         feedback.done();
         return;
     };
+    state.dmabuf.known.extend(tranches.iter().flat_map(|t| &t.formats).map(|(fourcc, _)| *fourcc));
     let mut table: Vec<(u32, u64)> = Vec::new();
     for pair in tranches.iter().flat_map(|t| &t.formats) {
         if !table.contains(pair) {
@@ -234,30 +282,27 @@ impl Dispatch<ZwpLinuxBufferParamsV1, ParamsData> for State {
             zwp_linux_buffer_params_v1::Request::Create { width, height, format, flags } => {
                 let asked = (width, height, format, u32::from(flags));
                 match import(state, params, &mut inner, data.number, asked) {
-                    Import::Done(id) => {
-                        let made = client.create_resource::<WlBuffer, BufferId, Self>(dh, 1, id);
-                        let Ok(buffer) = made else { return };
-                        state.buffer_made(id, buffer.clone());
-                        answer(state, data.number, ImportAnswer::Created(id));
-                        params.created(&buffer);
-                    }
+                    Import::Done(made) => created(state, dh, client, params, data.number, made),
                     Import::Refused => {
                         answer(state, data.number, ImportAnswer::Failed);
                         params.failed();
                     }
-                    Import::Unanswered => {}
+                    Import::Unanswered(made) => {
+                        state.dmabuf.unanswered.push((params.clone(), client.clone(), data.number, made));
+                    }
                     Import::Fatal => answer(state, data.number, ImportAnswer::Fatal),
                 }
             }
             zwp_linux_buffer_params_v1::Request::CreateImmed { buffer_id, width, height, format, flags } => {
                 let asked = (width, height, format, u32::from(flags));
                 match import(state, params, &mut inner, data.number, asked) {
-                    Import::Done(id) => {
+                    Import::Done(made) => {
+                        let id = state.name_buffer(made.kind, made.store);
                         let buffer = init.init(buffer_id, id);
                         state.buffer_made(id, buffer);
                         answer(state, data.number, ImportAnswer::Created(id));
                     }
-                    Import::Refused | Import::Unanswered => {
+                    Import::Refused | Import::Unanswered(_) => {
                         answer(state, data.number, ImportAnswer::Fatal);
                         state.fatal(
                             params,
@@ -282,10 +327,25 @@ fn answer(state: &State, number: usize, answer: ImportAnswer) {
     state.notes.note(|seen| seen.params[number].answer = answer);
 }
 
+fn created(
+    state: &mut State,
+    dh: &DisplayHandle,
+    client: &Client,
+    params: &ZwpLinuxBufferParamsV1,
+    number: usize,
+    made: Made,
+) {
+    let id = state.name_buffer(made.kind, made.store);
+    let Ok(buffer) = client.create_resource::<WlBuffer, BufferId, State>(dh, 1, id) else { return };
+    state.buffer_made(id, buffer.clone());
+    answer(state, number, ImportAnswer::Created(id));
+    params.created(&buffer);
+}
+
 enum Import {
-    Done(BufferId),
+    Done(Made),
     Refused,
-    Unanswered,
+    Unanswered(Made),
     /// The protocol error is sent.
     Fatal,
 }
@@ -299,8 +359,10 @@ fn import(
 ) -> Import {
     let modifier = inner.modifier.unwrap_or(modifier::INVALID);
     state.notes.note(|seen| seen.params[number].asked = Some((fourcc, modifier)));
-    let pairs = state.config.dmabuf.pairs();
-    let checked = if pairs.iter().any(|(f, _)| *f == fourcc) {
+    let mut pairs = state.config.dmabuf.pairs();
+    pairs.extend(state.config.surface_dmabuf.iter().flat_map(Dmabuf::pairs));
+    // One that was taken off the list may have been asked for before the client could know.
+    let checked = if state.dmabuf.known.contains(&fourcc) {
         inner.check(width, height)
     } else {
         let message = format!("format {fourcc:#x} is not supported");
@@ -315,11 +377,17 @@ fn import(
     if !listed && !state.config.quirks.tries_unlisted_modifiers {
         return Import::Refused;
     }
-    match &state.config.import {
+    match &mut state.config.import {
         ImportPolicy::RefuseAll => return Import::Refused,
         ImportPolicy::Refuse(bad) if bad.contains(&(fourcc, modifier)) => return Import::Refused,
-        ImportPolicy::Silent => return Import::Unanswered,
-        ImportPolicy::Accept | ImportPolicy::Refuse(_) => {}
+        ImportPolicy::RefuseNext(count) if *count > 0 => {
+            *count -= 1;
+            return Import::Refused;
+        }
+        _ => {}
+    }
+    if !pairs.iter().any(|(listed, _)| *listed == fourcc) {
+        return Import::Refused;
     }
     let planes = std::mem::take(&mut inner.planes);
     let kind = BufferKind::Dmabuf(DmabufBuffer {
@@ -338,7 +406,10 @@ fn import(
         }
         _ => Store::Hidden,
     };
-    Import::Done(state.name_buffer(kind, store))
+    match state.config.import {
+        ImportPolicy::Silent => Import::Unanswered(Made { kind, store }),
+        _ => Import::Done(Made { kind, store }),
+    }
 }
 
 type Fault = (zwp_linux_buffer_params_v1::Error, String);

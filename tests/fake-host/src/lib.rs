@@ -296,6 +296,16 @@ impl FakeHost {
         self.run(move |s| s.config.import = policy);
     }
 
+    /// Answers every import that [`ImportPolicy::Silent`] left without an answer, with a buffer each. How many.
+    pub fn answer_imports(&self) -> usize {
+        self.run(State::answer_imports)
+    }
+
+    /// Changes what the feedback of surfaces says; `None` for the same as in general.
+    pub fn set_surface_dmabuf(&self, dmabuf: Option<Dmabuf>) {
+        self.run(move |s| s.change_surface_dmabuf(dmabuf));
+    }
+
     /// Changes what is advertised, and sends it to all feedback objects.
     pub fn set_dmabuf(&self, dmabuf: Dmabuf) {
         self.run(move |s| s.change_dmabuf(dmabuf));

@@ -230,6 +230,9 @@ impl Producer {
             let left = deadline.saturating_duration_since(Instant::now());
             let ready = |s: &ProducerState| s.ready().filter(|_| s.free > 0);
             self.wait(ready, left)?;
+            if self.watch.read(|s| s.ended) {
+                return Err("the stream has ended".into());
+            }
             // It may have changed since: a renegotiation passes through PAUSED.
             if let Pushed::Sent(seq) = self.frame(fill) {
                 return Ok(seq);

@@ -204,6 +204,8 @@ pub struct ProducerOptions {
     pub metas: Metas,
     /// The modifier fixated when the consumer leaves a choice; else the first of what it left.
     pub prefer_modifier: Option<u64>,
+    /// The stream ends as soon as it is to allocate buffers of this modifier.
+    pub fails_with: Option<u64>,
     /// Told of what happens.
     pub on_event: Option<OnEvent>,
 }
@@ -224,6 +226,7 @@ impl Default for ProducerOptions {
             row_padding: 0,
             metas: Metas::MUTTER,
             prefer_modifier: None,
+            fails_with: None,
             on_event: None,
         }
     }

@@ -234,6 +234,10 @@ impl Worker {
                 self.update(stream, &pods);
             }
             FormatEvent::Fixed(format) => {
+                if format.modifier.is_some() && format.modifier == self.options.borrow().fails_with {
+                    self.quit.set(true);
+                    return;
+                }
                 let before = {
                     let mut inner = self.inner.borrow_mut();
                     inner.shared = None;
