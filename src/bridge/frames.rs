@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tracing::{debug, info, warn};
 
 use crate::bridge::Bridge;
+use crate::bridge::sync::Drawing;
 use crate::host::buffers::{CopyReason, Pixels, Prepared};
 use crate::host::size::WindowSize;
 use crate::options::{CursorMode, VideoMemory};
@@ -75,6 +76,8 @@ struct Connected {
 pub struct Frames {
     video: Option<Connected>,
     mailbox: Mailbox<Frame>,
+    /// Frames that come before the mailbox, or have passed it.
+    pub(super) drawing: Drawing,
     negotiation: Negotiation,
     window: Option<WindowSize>,
     resizing: Debounce,
@@ -91,7 +94,7 @@ pub struct Frames {
     /// What the last commit was of and how it went; another one has nothing in common with it.
     shown: Option<(Negotiated, Path)>,
     /// What changed in frames that were not shown, since the last commit.
-    unshown: Damage,
+    pub(super) unshown: Damage,
     said_bad: bool,
     said_copy: bool,
     said_stalled: bool,
@@ -126,6 +129,11 @@ impl Frames {
         self.window.is_some()
     }
 
+    /// The stream of the session that there is.
+    pub(super) fn stream(&self) -> Option<&VideoStream> {
+        self.video.as_ref().map(|video| &video.stream)
+    }
+
     /// When [`Bridge::check_resize`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
         let link = self.video.as_ref().and_then(|video| match video.link {
@@ -136,7 +144,9 @@ impl Frames {
         let import = self.importing.map(|since| since + IMPORT_PATIENCE);
         let stalled = self.stalled.map(|since| since + ANSWER_PATIENCE);
         let starved = self.starved.map(|since| since + RELEASE_PATIENCE);
-        link.into_iter().chain(import).chain(stalled).chain(starved).chain(self.resizing.deadline()).min()
+        let drawing = self.drawing.deadline();
+        let waits = [link, import, stalled, starved, drawing, self.resizing.deadline()];
+        waits.into_iter().flatten().min()
     }
 }
 
@@ -153,8 +163,9 @@ impl Bridge {
         if offers.is_empty() {
             return self.nothing_to_offer();
         }
+        let sync = self.sync_device();
         let cursor = self.options.cursor == CursorMode::Host;
-        match VideoStream::connect(None, session.node, &offers, asked, MaxRate(window.refresh), cursor) {
+        match VideoStream::connect(None, session.node, &offers, asked, MaxRate(window.refresh), cursor, sync) {
             Ok(stream) => {
                 let link = Link::Missing { since: Instant::now() };
                 let step = RateStep::Refresh;
@@ -177,6 +188,7 @@ impl Bridge {
             // Memory that only the stream has dies with it; a waiting frame with files of its own is still shown.
             drop(video);
             self.frames.new_format = None;
+            self.keep_drawn();
             self.frames.mailbox.remove_all();
             self.frames.unshown = Damage::Whole;
             self.drop_waiting_if(|frame| frame.kind() == Some(Kind::MemPtr));
@@ -320,9 +332,21 @@ impl Bridge {
             self.frames.only_buffer = self.frames.video.as_ref().is_some_and(|video| video.stream.pool_size() == 1);
             self.input.stream_shown();
         }
-        if let Some((overtaken, fate)) = self.frames.mailbox.put(frame.buffer, frame) {
+        self.frame_to_draw(frame);
+    }
+
+    /// The newest frame that can be shown.
+    pub(super) fn put_frame(&mut self, frame: Frame) {
+        let id = frame.buffer;
+        if let Some((overtaken, fate)) = self.frames.mailbox.put(id, frame) {
             self.stats.dropped += 1;
             self.frames.unshown.add(&overtaken.metas.damage);
+            // Its release point comes before its buffer.
+            drop(overtaken);
+            self.settle(fate);
+        }
+        if self.frames.stream().is_none_or(|stream| !stream.has_buffer(id)) {
+            let fate = self.frames.mailbox.remove(id);
             self.settle(fate);
         }
         self.commit_waiting();
@@ -332,12 +356,12 @@ impl Bridge {
     pub(super) fn empty_arrived(&mut self) {
         self.stats.empty += 1;
         if self.options.cursor != CursorMode::Host {
-            self.frames.unshown = Damage::Whole;
+            self.frames.drawing.missed(&Damage::Whole);
         }
     }
 
     /// Does what the mailbox says of a buffer.
-    fn settle(&mut self, fate: Fate) {
+    pub(super) fn settle(&mut self, fate: Fate) {
         match fate {
             Fate::Keep => {}
             Fate::GiveBack(id) => {
@@ -354,11 +378,12 @@ impl Bridge {
         let (frame, fate) = self.frames.mailbox.discard(taken);
         self.stats.dropped += 1;
         self.frames.unshown.add(&frame.metas.damage);
+        drop(frame);
         self.settle(fate);
     }
 
     /// The waiting frame will not be shown if `which` says so.
-    fn drop_waiting_if(&mut self, which: impl FnOnce(&Frame) -> bool) {
+    pub(super) fn drop_waiting_if(&mut self, which: impl FnOnce(&Frame) -> bool) {
         if let Some(taken) = self.frames.mailbox.take_if(which) {
             self.drop_frame(taken);
         }
@@ -395,15 +420,16 @@ impl Bridge {
             Some(shown) if shown == (frame.negotiated, path) => damage.add(&self.frames.unshown),
             _ => damage = Damage::Whole,
         }
+        let back = if prepared == Prepared::Ready { self.host.commit(frame, &damage) } else { None };
         match prepared {
-            Prepared::Ready if self.host.commit(frame, &damage) => {
+            Prepared::Ready if back.is_some() => {
                 let why = match path {
                     Path::DmaBuf => "nothing is copied",
                     // Found out once, not for every frame.
                     _ if self.stats.path == Path::MemFd => self.stats.why,
                     _ => self.frames.negotiation.why_not_dmabuf(&self.host.formats()),
                 };
-                self.committed(taken, Return::OnRelease, path, why);
+                self.committed(taken, back.unwrap_or(Return::OnRelease), path, why);
                 self.spare_only_buffer(path);
                 return;
             }
@@ -447,7 +473,8 @@ impl Bridge {
     }
 
     fn committed(&mut self, taken: Taken<Frame>, back: Return, path: Path, why: &'static str) {
-        let (frame, fate) = self.frames.mailbox.commit(taken, back);
+        let (mut frame, fate) = self.frames.mailbox.commit(taken, back);
+        self.frame_lent(&mut frame, back);
         self.frames.shown = Some((frame.negotiated, path));
         self.frames.unshown = Damage::NONE;
         self.settle(fate);
@@ -483,6 +510,7 @@ impl Bridge {
     }
 
     pub(super) fn buffer_released(&mut self, id: BufferId) {
+        self.signal_release(id);
         let fate = self.frames.mailbox.release(id);
         self.settle(fate);
         self.count_lent();

@@ -29,6 +29,7 @@ use crate::video::stream::VideoEvent;
 
 mod frames;
 mod session;
+mod sync;
 mod wait;
 
 /// So often the counters are told at debug level, while something happens.
@@ -125,6 +126,7 @@ impl Bridge {
 
     /// Handles everything that is queued, then what time has brought, and writes what that made.
     fn drain(&mut self) {
+        self.host.check_sync(Instant::now());
         while let Some(event) = self.next_event() {
             match event {
                 Event::Host(HostEvent::Input(event)) => self.host_input(event),
@@ -135,10 +137,12 @@ impl Bridge {
                 Event::Host(HostEvent::Released(id)) => self.buffer_released(id),
                 Event::Host(HostEvent::Imported(_)) => self.commit_waiting(),
                 Event::Host(HostEvent::ImportRefused(id, negotiated)) => self.import_refused(id, negotiated),
+                Event::Host(HostEvent::SyncLost) => self.sync_lost(),
                 Event::Host(HostEvent::FormatsChanged) => self.host_formats_changed(),
                 Event::Host(HostEvent::AnswersChanged) => self.offer_changes("the host's answers changed"),
                 Event::Video(VideoEvent::Frame(frame)) => self.frame_arrived(frame),
                 Event::Video(VideoEvent::Empty) => self.empty_arrived(),
+                Event::Video(VideoEvent::SyncUnusable(why)) => self.sync_unusable(&why),
                 Event::Video(VideoEvent::Cursor(cursor)) => self.host.set_cursor(cursor),
                 Event::Video(VideoEvent::Removed(id)) => self.buffer_removed(id),
                 Event::Video(VideoEvent::Format(negotiated)) => self.format_settled(negotiated),
@@ -159,6 +163,7 @@ impl Bridge {
         let now = Instant::now();
         self.host.check_output_patience(now);
         self.check_resize(now);
+        self.check_drawn(now);
         self.check_guest(now);
         if let Err(error) = self.input.pump(now) {
             self.lose_session(&error.to_string());
@@ -217,10 +222,9 @@ impl Bridge {
     /// The earliest of all that waits for its time.
     fn deadline(&self, now: Instant) -> Option<Instant> {
         let report = self.report.as_ref().map(Report::deadline);
-        [self.host.output_deadline(), self.frames.deadline(), self.guest.deadline(), self.input.deadline(now), report]
-            .into_iter()
-            .flatten()
-            .min()
+        let host = [self.host.output_deadline(), self.host.sync_deadline()];
+        let others = [self.frames.deadline(), self.guest.deadline(), self.input.deadline(now), report];
+        host.into_iter().chain(others).flatten().min()
     }
 
     /// Releases what is held, lets the guest hear of it, and says what was counted.

@@ -1,5 +1,5 @@
-//! Sleeping until something happens. The host's socket and PipeWire's loop, which carry every frame, are looked at
-//! here; all that is rarer is in calloop's loop, which is one descriptor more.
+//! Sleeping until something happens. The host's socket and PipeWire's loop, which carry every frame, and the alarm of
+//! frames that are being drawn are looked at here; all that is rarer is in calloop's loop, which is one descriptor more.
 //!
 //! A turn of calloop's loop allocates and makes four system calls besides the one that waits; a frame takes three turns.
 
@@ -22,7 +22,7 @@ impl Bridge {
     pub(super) fn wait(&mut self, event_loop: &mut EventLoop<'static, Self>) -> End {
         let now = Instant::now();
         let timeout = self.deadline(now).and_then(|at| Timespec::try_from(at.saturating_duration_since(now)).ok());
-        let [host, video, others] = match self.sleep(event_loop, timeout) {
+        let [host, video, drawn, others] = match self.sleep(event_loop, timeout) {
             Ok(woken) => woken,
             Err(Errno::INTR) => return Ok(()),
             Err(errno) => return Err(Error::Internal(anyhow::anyhow!("nothing can be waited for: {errno}"))),
@@ -35,6 +35,9 @@ impl Bridge {
         if video {
             self.frames.iterate();
         }
+        if drawn {
+            self.frames.drawing.woken();
+        }
         if others {
             let turned = event_loop.dispatch(Some(Duration::ZERO), self);
             turned.map_err(|error| Error::Internal(anyhow::Error::new(error).context("the event loop failed")))?;
@@ -42,18 +45,23 @@ impl Bridge {
         Ok(())
     }
 
-    /// Which of the host, PipeWire and calloop's loop have something, errors included.
-    fn sleep(&self, others: &impl AsFd, timeout: Option<Timespec>) -> Result<[bool; 3], Errno> {
+    /// Which of the host, PipeWire, the alarm and calloop's loop have something, errors included.
+    fn sleep(&self, others: &impl AsFd, timeout: Option<Timespec>) -> Result<[bool; 4], Errno> {
         let host = self.host.as_fd();
         let interest = if self.host_blocked { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
         let video = self.frames.loop_fd();
-        // Without a stream the host's socket stands in, for nothing.
-        let video = video.map_or(PollFd::from_borrowed_fd(host, PollFlags::empty()), |fd| {
-            PollFd::from_borrowed_fd(fd, PollFlags::IN)
-        });
-        let mut fds = [PollFd::from_borrowed_fd(host, interest), video, PollFd::new(others, PollFlags::IN)];
+        let drawn = self.frames.drawing.alarm_fd();
+        // Where there is none the host's socket stands in, for nothing.
+        let nothing = || PollFd::from_borrowed_fd(host, PollFlags::empty());
+        let read = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
+        let mut fds = [
+            PollFd::from_borrowed_fd(host, interest),
+            video.map_or_else(nothing, read),
+            drawn.map_or_else(nothing, read),
+            PollFd::new(others, PollFlags::IN),
+        ];
         rustix::event::poll(&mut fds, timeout.as_ref())?;
         let reads = |fd: &PollFd<'_>| fd.revents().intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR);
-        Ok([reads(&fds[0]), reads(&fds[1]) && self.frames.loop_fd().is_some(), reads(&fds[2])])
+        Ok([reads(&fds[0]), reads(&fds[1]) && video.is_some(), reads(&fds[2]) && drawn.is_some(), reads(&fds[3])])
     }
 }

@@ -20,6 +20,7 @@ use wayland_protocols::wp::linux_dmabuf::zv1::client::zwp_linux_buffer_params_v1
 
 use crate::host::{Host, HostEvent, Quiet};
 use crate::video::frame::{BadFrame, BufferId, Frame, Kind, Layout, MAX_PLANES, Negotiated, Part, Plane, ShmLayout};
+use crate::video::mailbox::Return;
 use crate::video::meta::Damage;
 
 /// Why pixels have to be copied.
@@ -133,6 +134,8 @@ pub struct Buffers {
     pools: HashMap<(u64, u64), Pool>,
     copies: Option<SlotPool>,
     on_screen: Option<SlotBuffer>,
+    /// On the screen until the next commit, and of no use after it.
+    retired: Vec<WlBuffer>,
     /// wl_buffers made since the start.
     imports: u64,
     /// The host leaves DMA-BUFs unanswered.
@@ -171,7 +174,12 @@ impl Host {
         // Sizes only matter to memory, not to the wl_buffer.
         let made_for = (frame.negotiated, frame.layouts.map(|layout| Layout { size: 0, ..layout }));
         let stale = self.buffers.entries.get(&frame.buffer).is_some_and(|entry| entry.made_for != made_for);
-        if stale {
+        if self.take_synced_current(frame.buffer) {
+            let entry = self.buffers.entries.remove(&frame.buffer);
+            if let Some(Import::Ready(buffer)) = entry.map(|entry| entry.import) {
+                self.buffers.retired.push(buffer);
+            }
+        } else if stale {
             self.forget(frame.buffer);
         }
         match frame.kind() {
@@ -270,17 +278,19 @@ impl Host {
         Prepared::Ready
     }
 
-    /// Commits a prepared frame, different so much from the last one; from then on its buffer is lent until the host
-    /// releases it.
-    pub fn commit(&mut self, frame: &Frame, damage: &Damage) -> bool {
-        let Some(entry) = self.buffers.entries.get(&frame.buffer) else { return false };
-        let Import::Ready(buffer) = &entry.import else { return false };
+    /// Commits a prepared frame, different so much from the last one, and says when its buffer may go back; `None` when
+    /// it cannot be shown.
+    pub fn commit(&mut self, frame: &Frame, damage: &Damage) -> Option<Return> {
+        let Import::Ready(buffer) = &self.buffers.entries.get(&frame.buffer)?.import else { return None };
         let buffer = buffer.clone();
-        let is_shown = self.show(&buffer, frame, damage);
-        if is_shown {
-            self.buffers.on_screen = None;
+        if self.window.as_ref().is_none_or(|window| !window.can_show()) {
+            return None;
         }
-        is_shown
+        let back = if self.sync_commit(Some(frame)) { Return::AtOnce } else { Return::OnRelease };
+        self.show(&buffer, frame, damage);
+        self.buffers.on_screen = None;
+        self.buffers.retired.drain(..).for_each(|buffer| buffer.destroy());
+        Some(back)
     }
 
     /// Commits a copy of a frame's pixels; the bytes copied, or `None` when it could not be shown.
@@ -326,6 +336,7 @@ impl Host {
         }
         buffer.activate().ok()?;
         let wl_buffer = buffer.wl_buffer().clone();
+        self.sync_commit(None);
         if !self.show(&wl_buffer, frame, damage) {
             let _ = buffer.deactivate();
             return None;
@@ -345,6 +356,7 @@ impl Host {
 
     /// Destroys what was made of a buffer that the guest has taken away. Not before the host has released it.
     pub fn forget(&mut self, id: BufferId) {
+        self.sync.forget(id);
         let Some(entry) = self.buffers.entries.remove(&id) else { return };
         match entry.import {
             Import::Ready(buffer) => buffer.destroy(),

@@ -22,6 +22,7 @@ use crate::error::Error;
 use crate::host::buffers::Buffers;
 use crate::host::cursor::Cursors;
 use crate::host::feedback::{Feedback, Scope};
+use crate::host::sync::Sync;
 use crate::host::timing::{Presentation, Timing};
 use crate::host::{Extras, Host, Quiet};
 use crate::options::Options;
@@ -117,6 +118,7 @@ impl Host {
             feedback: Feedback::default(),
             timing: Timing::new(queue, presentation),
             buffers: Buffers::default(),
+            sync: Sync::new(globals.bind(queue, 1..=1, Quiet).ok()),
             window: None,
             seats: Vec::new(),
             cursors: Cursors::default(),

@@ -16,6 +16,9 @@ use wayland_protocols::wp::fractional_scale::v1::client::wp_fractional_scale_man
 use wayland_protocols::wp::fractional_scale::v1::client::wp_fractional_scale_v1::{self, WpFractionalScaleV1};
 use wayland_protocols::wp::linux_dmabuf::zv1::client::zwp_linux_dmabuf_feedback_v1::{self, ZwpLinuxDmabufFeedbackV1};
 use wayland_protocols::wp::linux_dmabuf::zv1::client::zwp_linux_dmabuf_v1::{self, ZwpLinuxDmabufV1};
+use wayland_protocols::wp::linux_drm_syncobj::v1::client::wp_linux_drm_syncobj_manager_v1::WpLinuxDrmSyncobjManagerV1;
+use wayland_protocols::wp::linux_drm_syncobj::v1::client::wp_linux_drm_syncobj_surface_v1::WpLinuxDrmSyncobjSurfaceV1;
+use wayland_protocols::wp::linux_drm_syncobj::v1::client::wp_linux_drm_syncobj_timeline_v1::WpLinuxDrmSyncobjTimelineV1;
 use wayland_protocols::wp::viewporter::client::wp_viewport::WpViewport;
 use wayland_protocols::wp::viewporter::client::wp_viewporter::WpViewporter;
 
@@ -56,6 +59,9 @@ impl ProvidesRegistryState for Host {
         <OutputState as RegistryHandler<Self>>::remove_global(self, connection, queue, name, interface);
         if interface == "wl_seat" {
             self.remove_seat(name);
+        }
+        if interface == "wp_linux_drm_syncobj_manager_v1" {
+            self.sync_withdrawn();
         }
     }
 }
@@ -191,4 +197,5 @@ macro_rules! quiet {
     )+};
 }
 
-quiet!(WlRegion, WlSurface, WlShmPool, WpViewporter, WpViewport, WpFractionalScaleManagerV1,);
+quiet!(WlRegion, WlSurface, WlShmPool, WpViewporter, WpViewport, WpFractionalScaleManagerV1);
+quiet!(WpLinuxDrmSyncobjManagerV1, WpLinuxDrmSyncobjSurfaceV1, WpLinuxDrmSyncobjTimelineV1);

@@ -22,6 +22,7 @@ use crate::host::cursor::Cursors;
 use crate::host::feedback::Feedback;
 use crate::host::seat::Seat;
 use crate::host::size::WindowSize;
+use crate::host::sync::Sync;
 use crate::host::timing::Timing;
 use crate::host::window::Toplevel;
 use crate::input::event::InputEvent;
@@ -35,6 +36,7 @@ mod dispatch;
 pub mod feedback;
 pub mod seat;
 pub mod size;
+mod sync;
 mod timing;
 pub mod window;
 
@@ -60,6 +62,8 @@ pub enum HostEvent {
     Imported(BufferId),
     /// The host refused the DMA-BUF of this buffer, which was of this kind.
     ImportRefused(BufferId, Negotiated),
+    /// The host takes no timelines any more.
+    SyncLost,
     /// What the host takes has changed.
     FormatsChanged,
     /// The host has stopped or begun to answer for DMA-BUFs.
@@ -89,6 +93,7 @@ pub struct Host {
     feedback: Feedback,
     timing: Timing,
     buffers: Buffers,
+    sync: Sync,
     window: Option<Toplevel>,
     seats: Vec<Seat>,
     cursors: Cursors,

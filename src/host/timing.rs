@@ -96,6 +96,7 @@ impl Dispatch<WlCallback, FrameDone> for Host {
         _: &Connection,
         _: &QueueHandle<Self>,
     ) {
+        host.sync.answered();
         host.events.push_back(HostEvent::FrameDone);
     }
 }

@@ -8,6 +8,7 @@ use tracing::{debug, warn};
 use wayland_client::Proxy as _;
 use wayland_client::protocol::wl_buffer::WlBuffer;
 use wayland_client::protocol::wl_output::{Transform, WlOutput};
+use wayland_client::protocol::wl_surface::WlSurface;
 use wayland_protocols::wp::fractional_scale::v1::client::wp_fractional_scale_v1::WpFractionalScaleV1;
 use wayland_protocols::wp::viewporter::client::wp_viewport::WpViewport;
 
@@ -256,6 +257,10 @@ impl Toplevel {
     fn first_commit(&mut self) {
         self.window.commit();
         self.stage = Stage::AwaitingConfigure;
+    }
+
+    pub(super) fn surface(&self) -> &WlSurface {
+        self.window.wl_surface()
     }
 
     /// Whether buffers may be attached.

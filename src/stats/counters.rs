@@ -38,12 +38,18 @@ pub enum SyncKind {
     /// The kernel, where the memory's drivers do so; shared memory needs none.
     #[default]
     Implicit,
+    /// The bridge: frames are held until they are drawn, and their release is signalled from here.
+    Waited,
+    /// The host: it is handed the guest's timelines.
+    Explicit,
 }
 
 impl fmt::Display for SyncKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Implicit => "implicit",
+            Self::Waited => "waited",
+            Self::Explicit => "explicit",
         })
     }
 }
@@ -159,10 +165,11 @@ impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "path={} ({}) frames_in={} committed={} dropped={} bad={} empty={} copied_bytes={} lent={} lent_max={} \
+            "path={} ({}) sync={} frames_in={} committed={} dropped={} bad={} empty={} copied_bytes={} lent={} lent_max={} \
              imports={} presented={} input_events={} input_sent={} sessions={} first_frame_to_commit_us={}",
             self.path,
             self.why,
+            self.sync,
             self.frames_in,
             self.committed,
             self.dropped,

@@ -10,6 +10,7 @@ use thiserror::Error;
 use crate::video::format::PixelFormat;
 use crate::video::meta::Metas;
 use crate::video::negotiation::MOD_LINEAR;
+use crate::video::sync::FrameSync;
 
 /// A PipeWire buffer: unique for the life of the program, unlike its address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -67,7 +68,7 @@ pub struct Layout {
 pub const MAX_PLANES: usize = 4;
 
 /// A frame with pixels.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Frame {
     /// The buffer it is in, to be given back.
     pub buffer: BufferId,
@@ -83,6 +84,8 @@ pub struct Frame {
     pub received: i64,
     /// What changed in it, and how the picture lies in the buffer.
     pub metas: Metas,
+    /// Explicit sync, when the guest does it.
+    pub sync: Option<FrameSync>,
 }
 
 /// Why a frame must not reach the host.
@@ -174,6 +177,11 @@ impl DmabufLayout {
 }
 
 impl Frame {
+    /// Whether its pixels can be read: the guest has drawn it, as far as it says.
+    pub fn is_drawn(&self) -> bool {
+        self.sync.as_ref().is_none_or(FrameSync::is_drawn)
+    }
+
     /// The kind of memory that the pixels are in.
     pub fn kind(&self) -> Option<Kind> {
         self.planes.first().map(|plane| plane.kind)
@@ -352,6 +360,7 @@ mod tests {
             pts: None,
             received: 0,
             metas: Metas::default(),
+            sync: None,
         };
         frame.layouts[0] = layout;
         frame

@@ -11,3 +11,7 @@ pub mod pods;
 pub(crate) mod raw;
 pub mod resize;
 pub mod stream;
+pub mod sync;
+pub mod sync_spa;
+pub mod syncobj;
+pub mod unfinished;

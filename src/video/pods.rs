@@ -15,6 +15,7 @@ use crate::video::format::PixelFormat;
 use crate::video::frame::Negotiated;
 use crate::video::meta;
 use crate::video::negotiation::Offer;
+use crate::video::sync_spa;
 
 /// The size to ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,8 +107,8 @@ fn fraction(MaxRate(millihertz): MaxRate) -> Fraction {
 }
 
 /// The answer to a settled format: kind of memory, number of buffers, and the metadata we read, the pointer's only
-/// with `cursor`.
-pub fn buffer_params(is_dmabuf: bool, cursor: bool) -> Vec<Vec<u8>> {
+/// with `cursor`. With `sync` buffers that have timelines are asked for first.
+pub fn buffer_params(is_dmabuf: bool, cursor: bool, sync: bool) -> Vec<Vec<u8>> {
     let kinds =
         if is_dmabuf { 1 << sys::SPA_DATA_DmaBuf } else { 1 << sys::SPA_DATA_MemFd | 1 << sys::SPA_DATA_MemPtr };
     let buffers = Object {
@@ -131,6 +132,11 @@ pub fn buffer_params(is_dmabuf: bool, cursor: bool) -> Vec<Vec<u8>> {
             ),
         ],
     };
+    let synced = sync.then(|| {
+        let mut synced = buffers.clone();
+        synced.properties.push(sync_spa::only_with_timelines());
+        synced
+    });
     let region = size_of::<sys::spa_meta_region>();
     let metas = [
         Some(meta_param(sys::SPA_META_Header, size_of::<sys::spa_meta_header>(), None)),
@@ -142,8 +148,10 @@ pub fn buffer_params(is_dmabuf: bool, cursor: bool) -> Vec<Vec<u8>> {
             let sides = (meta::cursor_size(1, 1), meta::cursor_size(meta::MAX_CURSOR, meta::MAX_CURSOR));
             meta_param(sys::SPA_META_Cursor, meta::cursor_size(384, 384), Some(sides))
         }),
+        // With any other size there would be none.
+        sync.then(|| meta_param(sync_spa::SPA_META_SYNC_TIMELINE, sync_spa::SYNC_TIMELINE_SIZE, None)),
     ];
-    let objects = std::iter::once(buffers).chain(metas.into_iter().flatten());
+    let objects = synced.into_iter().chain([buffers]).chain(metas.into_iter().flatten());
     objects.filter_map(|object| serialize(Value::Object(object))).collect()
 }
 
@@ -232,6 +240,20 @@ mod tests {
             settled(&pods[0]),
             Settled::Fixed(Negotiated { format: PixelFormat::Argb8888, modifier: None, width: 640, height: 480 })
         );
+    }
+
+    #[test]
+    fn timelines_are_asked_for_first_and_never_alone() {
+        let metas_asked = |pod: &Vec<u8>| {
+            let pod = Pod::from_bytes(pod).unwrap();
+            let object = pod.as_object().unwrap();
+            let asked = object.find_prop(Id(sync_spa::SPA_PARAM_BUFFERS_META_TYPE));
+            asked.map(|asked| (asked.flags().contains(PodPropFlags::MANDATORY), asked.value().get_int().unwrap()))
+        };
+        let asked = |sync| buffer_params(true, false, sync).iter().map(metas_asked).collect::<Vec<_>>();
+        assert_eq!(asked(true)[..2], [Some((true, 1 << 9)), None]);
+        assert!(asked(false).iter().all(Option::is_none));
+        assert_eq!(asked(true).len(), asked(false).len() + 2);
     }
 
     #[test]

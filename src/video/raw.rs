@@ -12,6 +12,8 @@ use pipewire::sys::pw_buffer;
 
 use crate::video::frame::{Kind, Layout, MAX_PLANES, Plane};
 use crate::video::meta::{BadMeta, Metas};
+use crate::video::sync::{Points, SyncFds};
+use crate::video::sync_spa::{SPA_DATA_SYNC_OBJ, SPA_META_SYNC_TIMELINE, read_points};
 
 /// A PipeWire loop that belongs to this thread until this is dropped.
 ///
@@ -107,6 +109,16 @@ pub fn describe(buffer: *mut pw_buffer) -> (BufferPtr, Rc<[Plane]>) {
     (pointer, planes)
 }
 
+/// Duplicates of the descriptors of a buffer's timelines: those of acquire and release are its last two data blocks.
+pub fn sync_fds(buffer: BufferPtr) -> Option<SyncFds> {
+    let [.., acquire, release] = datas(buffer) else { return None };
+    if acquire.type_ != SPA_DATA_SYNC_OBJ || release.type_ != SPA_DATA_SYNC_OBJ {
+        return None;
+    }
+    let release_fd = if release.fd == acquire.fd { None } else { Some(duplicate(release.fd)?) };
+    Some(SyncFds { acquire: duplicate(acquire.fd)?, release: release_fd })
+}
+
 fn duplicate(fd: i64) -> Option<File> {
     let fd = i32::try_from(fd).ok().filter(|fd| *fd >= 0)?;
     // SAFETY: PipeWire keeps the buffer's descriptor open at least until this callback returns; it is only
@@ -119,7 +131,8 @@ fn duplicate(fd: i64) -> Option<File> {
 pub fn read(buffer: BufferPtr) -> Option<Content> {
     let mut layouts = [Layout { offset: 0, stride: 0, size: 0 }; MAX_PLANES];
     let datas = datas(buffer);
-    for (layout, data) in layouts.iter_mut().zip(datas) {
+    let planes = datas.iter().take_while(|data| data.type_ != SPA_DATA_SYNC_OBJ);
+    for (layout, data) in layouts.iter_mut().zip(planes) {
         // SAFETY: as for `datas`; every data block has a chunk or null.
         let chunk = unsafe { data.chunk.as_ref() }?;
         if chunk.flags as u32 & sys::SPA_CHUNK_FLAG_CORRUPTED != 0 {
@@ -169,6 +182,11 @@ fn meta(buffer: BufferPtr, kind: u32) -> Option<&'static [u8]> {
         let meta = metas.iter().find(|meta| meta.type_ == kind && !meta.data.is_null())?;
         Some(std::slice::from_raw_parts(meta.data.cast::<u8>(), meta.size as usize))
     }
+}
+
+/// The points of a dequeued buffer, as its guest left them.
+pub fn points(buffer: BufferPtr) -> Option<Points> {
+    read_points(meta(buffer, SPA_META_SYNC_TIMELINE)?)
 }
 
 /// Reads what came with the pixels of a frame of this size.

@@ -28,6 +28,8 @@ use crate::video::meta::{BadMeta, Cursor, CursorTracker};
 use crate::video::negotiation::Offer;
 use crate::video::pods::{self, MaxRate, Settled, StreamSize};
 use crate::video::raw;
+use crate::video::sync::{FrameSync, Points, Timelines};
+use crate::video::syncobj::SyncDevice;
 
 /// What cannot be done with PipeWire.
 #[derive(Debug, Error)]
@@ -63,6 +65,8 @@ pub enum VideoEvent {
     Empty,
     /// The guest's pointer looks like this from now on.
     Cursor(Cursor),
+    /// The guest's timelines cannot be used: [`VideoStream::forgo_sync`], and offer formats again.
+    SyncUnusable(String),
     /// This buffer is gone; it must not be given back any more.
     Removed(BufferId),
     /// The stream failed or its node went away.
@@ -73,6 +77,20 @@ struct Live {
     pointer: raw::BufferPtr,
     id: BufferId,
     planes: Rc<[Plane]>,
+    timelines: Option<Rc<Timelines>>,
+    /// The points it came with last.
+    points: Option<Points>,
+}
+
+impl Live {
+    /// The sync of the frame that it was just dequeued with.
+    fn sync(&mut self) -> Option<FrameSync> {
+        let timelines = self.timelines.as_ref()?;
+        let points = raw::points(self.pointer).filter(|points| points.are_new(self.points))?;
+        trace!(id = ?self.id, ?points, reached = ?timelines.reached(), "frame");
+        self.points = Some(points);
+        Some(FrameSync::new(Rc::clone(timelines), points))
+    }
 }
 
 #[derive(Default)]
@@ -82,9 +100,16 @@ struct Shared {
     negotiated: Option<Negotiated>,
     /// With the guest's pointer beside the frames instead of in them.
     cursor: Option<CursorTracker>,
+    /// Where timelines are opened; without it none are asked for.
+    sync: Option<SyncDevice>,
 }
 
 impl Shared {
+    /// The answer to a format.
+    fn buffer_params(&self, is_dmabuf: bool) -> Vec<Vec<u8>> {
+        pods::buffer_params(is_dmabuf, self.cursor.is_some(), is_dmabuf && self.sync.is_some())
+    }
+
     /// Looks for the guest's pointer in any buffer, before it goes back.
     fn read_cursor(&mut self, buffer: raw::BufferPtr) {
         let Some((tracker, bytes)) = self.cursor.as_mut().zip(raw::cursor(buffer)) else { return };
@@ -129,7 +154,8 @@ pub struct VideoStream {
 
 impl VideoStream {
     /// Connects to the guest's PipeWire (`remote`: a portal's connection; else by the environment) and
-    /// asks `node` for these formats; with `cursor` also for the guest's pointer.
+    /// asks `node` for these formats; with `cursor` also for the guest's pointer, and with a device for explicit
+    /// sync where frames are DMA-BUFs.
     ///
     /// # Errors
     ///
@@ -141,6 +167,7 @@ impl VideoStream {
         size: StreamSize,
         rate: MaxRate,
         cursor: bool,
+        sync: Option<SyncDevice>,
     ) -> Result<Self, VideoError> {
         pipewire::init();
         let main_loop = LoopRc::new(None).map_err(VideoError::Connect)?;
@@ -154,6 +181,7 @@ impl VideoStream {
         let cursor = cursor.then(CursorTracker::default);
         let shared = Rc::new(RefCell::new(Shared {
             cursor,
+            sync,
             // More than come at once, so that frames never make it grow.
             events: VecDeque::with_capacity(32),
             ..Shared::default()
@@ -228,6 +256,16 @@ impl VideoStream {
                 .events
                 .push_back(VideoEvent::Lost(format!("PipeWire took no other format: {error}")));
         }
+    }
+
+    /// Asks for no timelines any more, from the next format on.
+    pub fn forgo_sync(&self) {
+        self.shared.borrow_mut().sync = None;
+    }
+
+    /// Whether the guest has not taken this buffer away.
+    pub fn has_buffer(&self, id: BufferId) -> bool {
+        self.shared.borrow().buffers.iter().any(|live| live.id == id)
     }
 
     /// Gives a buffer back to the guest; false when it is gone.
@@ -317,13 +355,14 @@ fn listen(stream: &StreamRc, shared: &Rc<RefCell<Shared>>) -> Result<StreamListe
                     let mut shared = on_param.borrow_mut();
                     shared.negotiated = Some(negotiated);
                     shared.events.push_back(VideoEvent::Format(negotiated));
-                    let cursor = shared.cursor.is_some();
+                    let is_dmabuf = negotiated.modifier.is_some();
+                    let params = shared.buffer_params(is_dmabuf);
                     drop(shared);
-                    answer(stream, negotiated.modifier.is_some(), cursor);
+                    answer(stream, &params);
                 }
                 Settled::Choosing => {
-                    let cursor = on_param.borrow().cursor.is_some();
-                    answer(stream, true, cursor);
+                    let params = on_param.borrow().buffer_params(true);
+                    answer(stream, &params);
                 }
                 Settled::Unknown => on_param.borrow_mut().events.push_back(VideoEvent::UnknownFormat),
             }
@@ -332,8 +371,19 @@ fn listen(stream: &StreamRc, shared: &Rc<RefCell<Shared>>) -> Result<StreamListe
             let mut shared = on_add.borrow_mut();
             let id = BufferId(LAST_ID.fetch_add(1, Ordering::Relaxed));
             let (pointer, planes) = raw::describe(buffer);
-            trace!(?id, ?planes, "buffer added");
-            shared.buffers.push(Live { pointer, id, planes });
+            let fds = raw::sync_fds(pointer);
+            trace!(?id, ?planes, ?fds, "buffer added");
+            let timelines = match (&shared.sync, fds) {
+                (Some(device), Some(fds)) => match Timelines::import(device, fds) {
+                    Ok(timelines) => Some(Rc::new(timelines)),
+                    Err(error) => {
+                        shared.events.push_back(VideoEvent::SyncUnusable(error.to_string()));
+                        None
+                    }
+                },
+                _ => None,
+            };
+            shared.buffers.push(Live { pointer, id, planes, timelines, points: None });
         })
         .remove_buffer(move |_, (), buffer| {
             let mut shared = on_remove.borrow_mut();
@@ -347,9 +397,11 @@ fn listen(stream: &StreamRc, shared: &Rc<RefCell<Shared>>) -> Result<StreamListe
             while let Some(pointer) = raw::dequeue(stream) {
                 let mut shared = on_process.borrow_mut();
                 shared.read_cursor(pointer);
-                let live = shared.buffers.iter().find(|live| live.pointer == pointer);
+                let Shared { events, buffers, negotiated, .. } = &mut *shared;
+                let mut live = buffers.iter_mut().find(|live| live.pointer == pointer);
+                let sync = live.as_mut().and_then(|live| live.sync());
                 let content = raw::read(pointer);
-                match (live, shared.negotiated, content) {
+                match (live, *negotiated, content) {
                     (Some(live), Some(negotiated), Some(content)) => {
                         let frame = Frame {
                             buffer: live.id,
@@ -359,12 +411,15 @@ fn listen(stream: &StreamRc, shared: &Rc<RefCell<Shared>>) -> Result<StreamListe
                             pts: content.pts,
                             received: clock::now(),
                             metas: raw::metas(pointer, (negotiated.width, negotiated.height), complain),
+                            sync,
                         };
-                        shared.events.push_back(VideoEvent::Frame(frame));
+                        events.push_back(VideoEvent::Frame(frame));
                     }
                     _ => {
-                        shared.events.push_back(VideoEvent::Empty);
+                        events.push_back(VideoEvent::Empty);
                         drop(shared);
+                        // The release point comes before the buffer.
+                        drop(sync);
                         raw::queue(stream, pointer);
                     }
                 }
@@ -373,9 +428,8 @@ fn listen(stream: &StreamRc, shared: &Rc<RefCell<Shared>>) -> Result<StreamListe
         .register()
 }
 
-fn answer(stream: &Stream, is_dmabuf: bool, cursor: bool) {
-    let params = pods::buffer_params(is_dmabuf, cursor);
-    if let Err(error) = stream.update_params(&mut as_pods(&params)) {
+fn answer(stream: &Stream, params: &[Vec<u8>]) {
+    if let Err(error) = stream.update_params(&mut as_pods(params)) {
         debug!(%error, "buffer parameters were refused");
     }
 }
