@@ -53,8 +53,11 @@ pub(crate) fn capture(socket: &Path) -> Result<Image, Box<dyn Error>> {
         queue.blocking_dispatch(&mut capture)?;
     }
     let layout = capture.layout.ok_or("the host offers no wl_shm layout")?;
-    let WEnum::Value(Format::Xrgb8888 | Format::Argb8888) = layout.format else {
-        return Err(format!("the host's pixels are {:?}", layout.format).into());
+    // A host that renders on a GPU hands out what that reads best.
+    let red_first = match layout.format {
+        WEnum::Value(Format::Xrgb8888 | Format::Argb8888) => true,
+        WEnum::Value(Format::Xbgr8888 | Format::Abgr8888) => false,
+        other => return Err(format!("the host's pixels are {other:?}").into()),
     };
     let stride = layout.stride / 4;
     let mut memory = Memory::new((stride * layout.height) as usize)?;
@@ -73,7 +76,8 @@ pub(crate) fn capture(socket: &Path) -> Result<Image, Box<dyn Error>> {
     let pixels = memory.pixels();
     Ok(Image::from_fn(layout.width, layout.height, |x, y| {
         let row = if capture.upside_down { layout.height - 1 - y } else { y };
-        pixels[(row * stride + x) as usize] & 0xFF_FFFF
+        let pixel = pixels[(row * stride + x) as usize];
+        if red_first { pixel & 0xFF_FFFF } else { pixel.swap_bytes() >> 8 }
     }))
 }
 
