@@ -9,7 +9,7 @@ use common::{Bridge, wait_for};
 use lab::{Canvas, Gnome, Image, Suite, Sway};
 
 /// Long enough in an emulated machine.
-const SOON: Duration = Duration::from_secs(150);
+const SOON: Duration = Duration::from_secs(90);
 
 const LOG: [&str; 2] = ["--log", "debug,wolf_bridge=trace,calloop=info,zbus=info"];
 
