@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 
 use crate::error::Error;
+use crate::video::rate::MaxRate;
 
 /// What to do when the host asks the window to close.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -49,6 +50,16 @@ pub enum VideoMemory {
     Dmabuf,
     /// Shared memory; DMA-BUFs are never asked for.
     Shm,
+}
+
+/// Whose clock the guest's frames follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Pace {
+    /// The host's: the guest draws its next frame when the host has taken the one before. It takes GNOME 49 and PipeWire
+    /// 1.4, or newer; elsewhere, and with --monitor, it is the guest's
+    Host,
+    /// The guest's own
+    Guest,
 }
 
 /// A window size in logical pixels, both sides 1 to 16384.
@@ -108,6 +119,14 @@ pub struct Options {
     #[arg(long, value_name = "CONNECTOR", value_parser = parse_name)]
     pub monitor: Option<String>,
 
+    /// The refresh rate to ask of the guest in Hz, such as 59.94, instead of the host's
+    #[arg(long, value_name = "HZ", value_parser = parse_refresh, allow_negative_numbers = true)]
+    pub refresh: Option<MaxRate>,
+
+    /// Whose clock the guest's frames follow
+    #[arg(long, value_name = "WHOSE", default_value = "host")]
+    pub pace: Pace,
+
     /// Who draws the pointer
     #[arg(long, value_name = "WHO", default_value = "embedded")]
     pub cursor: CursorMode,
@@ -155,6 +174,11 @@ impl Options {
             }
             Error::Usage(one_line(&error.to_string()))
         })
+    }
+
+    /// The rate to ask of the guest on a host with this refresh (mHz).
+    pub fn refresh(&self, host: u32) -> MaxRate {
+        self.refresh.unwrap_or(MaxRate(host))
     }
 
     /// The time limit for the guest; `None` waits for ever.
@@ -207,6 +231,13 @@ fn parse_size(text: &str) -> Result<Size, String> {
     }
 }
 
+fn parse_refresh(text: &str) -> Result<MaxRate, String> {
+    let millihertz = text.parse::<f64>().ok().map(|hertz| (hertz * 1000.0).round()).filter(|it| it.is_finite());
+    // Casts saturate, so that what is too much stays so.
+    let rate = millihertz.map(|it| it as u32).filter(|it| MaxRate::BOUNDS.contains(it));
+    rate.map(MaxRate).ok_or_else(|| "is not a rate in Hz from 1 to 1000, such as 60 or 59.94".into())
+}
+
 fn parse_seconds(text: &str) -> Result<Duration, String> {
     text.parse::<f64>()
         .ok()
@@ -245,6 +276,18 @@ mod tests {
         assert!(parse_host("").is_err());
         assert!(parse_host("a/b").is_err());
         assert!(parse_host("a\0b").is_err());
+    }
+
+    #[test]
+    fn rates_are_those_of_screens() {
+        for (text, millihertz) in
+            [("60", 60_000), ("59.94", 59_940), ("143.9999", 144_000), ("1", 1_000), ("1e3", 1_000_000)]
+        {
+            assert_eq!(parse_refresh(text), Ok(MaxRate(millihertz)), "{text}");
+        }
+        for wrong in ["0", "-60", "nan", "inf", "-inf", "0.5", "1000.1", "1e99", "fast", ""] {
+            assert!(parse_refresh(wrong).is_err(), "{wrong} was taken");
+        }
     }
 
     #[test]

@@ -10,15 +10,17 @@ use crate::bridge::Bridge;
 use crate::bridge::sync::Drawing;
 use crate::host::buffers::{CopyReason, Pixels, Prepared};
 use crate::host::size::WindowSize;
-use crate::options::{CursorMode, VideoMemory};
+use crate::options::{CursorMode, Pace, VideoMemory};
 use crate::stats::Path;
 use crate::video::frame::{BufferId, Frame, Kind, Negotiated};
 use crate::video::mailbox::{Fate, Mailbox, Return, Taken};
 use crate::video::meta::Damage;
 use crate::video::negotiation::{Negotiation, Offer};
-use crate::video::pods::{MaxRate, StreamSize, UNLIMITED};
+use crate::video::pace::Pacer;
+use crate::video::pods::StreamSize;
+use crate::video::rate::RateStep;
 use crate::video::resize::Debounce;
-use crate::video::stream::{VideoEvent, VideoStream};
+use crate::video::stream::{VideoEvent, VideoStream, Wishes};
 
 /// Session managers link within milliseconds; after this long there is none.
 const LINK_PATIENCE: Duration = Duration::from_millis(1500);
@@ -53,14 +55,6 @@ enum Link {
     Settled,
 }
 
-/// The rate that was asked for with the present size. Mutter takes the first one as the monitor's refresh
-/// rate and drops frames that come "too early" for it; the same size with a higher one lifts that limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum RateStep {
-    Refresh,
-    Lifted,
-}
-
 struct Connected {
     stream: VideoStream,
     link: Link,
@@ -75,7 +69,7 @@ struct Connected {
 #[derive(Default)]
 pub struct Frames {
     video: Option<Connected>,
-    mailbox: Mailbox<Frame>,
+    pub(super) mailbox: Mailbox<Frame>,
     /// Frames that come before the mailbox, or have passed it.
     pub(super) drawing: Drawing,
     negotiation: Negotiation,
@@ -99,6 +93,7 @@ pub struct Frames {
     said_copy: bool,
     said_stalled: bool,
     said_starved: bool,
+    pub(super) pacer: Pacer,
 }
 
 impl Frames {
@@ -124,6 +119,18 @@ impl Frames {
         }
     }
 
+    /// Whether the guest draws when it is triggered, and not by itself.
+    pub fn is_driving(&self) -> bool {
+        self.video.as_ref().is_some_and(|video| video.stream.is_driving())
+    }
+
+    /// Lets the guest draw once.
+    pub fn trigger(&self) {
+        if let Some(video) = &self.video {
+            video.stream.trigger();
+        }
+    }
+
     /// Whether the host has said how large the window is.
     pub fn has_window(&self) -> bool {
         self.window.is_some()
@@ -145,7 +152,8 @@ impl Frames {
         let stalled = self.stalled.map(|since| since + ANSWER_PATIENCE);
         let starved = self.starved.map(|since| since + RELEASE_PATIENCE);
         let drawing = self.drawing.deadline();
-        let waits = [link, import, stalled, starved, drawing, self.resizing.deadline()];
+        let pace = self.pacer.deadline(self.mailbox.is_open());
+        let waits = [link, import, stalled, starved, drawing, pace, self.resizing.deadline()];
         waits.into_iter().flatten().min()
     }
 }
@@ -165,7 +173,14 @@ impl Bridge {
         }
         let sync = self.sync_device();
         let cursor = self.options.cursor == CursorMode::Host;
-        match VideoStream::connect(None, session.node, &offers, asked, MaxRate(window.refresh), cursor, sync) {
+        let wishes = Wishes {
+            size: asked,
+            rate: self.options.refresh(window.refresh),
+            cursor,
+            sync,
+            drive: self.options.pace == Pace::Host,
+        };
+        match VideoStream::connect(None, session.node, &offers, wishes) {
             Ok(stream) => {
                 let link = Link::Missing { since: Instant::now() };
                 let step = RateStep::Refresh;
@@ -216,6 +231,7 @@ impl Bridge {
         debug!(?size, "window size");
         self.input.set_window(size.logical.0, size.logical.1);
         let first = self.frames.window.replace(size).is_none();
+        self.frames.pacer.set_rate(self.options.refresh(size.refresh));
         if first {
             self.connect_video();
             self.commit_waiting();
@@ -230,6 +246,7 @@ impl Bridge {
         if self.frames.resizing.take(now) {
             self.ask_for_window_size();
         }
+        self.check_pace(now);
         if self.frames.importing.is_some_and(|since| now >= since + IMPORT_PATIENCE) {
             self.frames.importing = None;
             if let Some(frame) = self.frames.mailbox.waiting() {
@@ -284,10 +301,7 @@ impl Bridge {
     /// Offers formats again, for the size that was last asked for.
     pub(super) fn offer_again(&mut self, why: &str) {
         let (Some(video), Some(window)) = (&mut self.frames.video, self.frames.window) else { return };
-        let rate = match video.step {
-            RateStep::Refresh => MaxRate(window.refresh),
-            RateStep::Lifted => UNLIMITED,
-        };
+        let rate = video.step.offered(self.options.refresh(window.refresh));
         let offers = self.frames.negotiation.offers(&self.host.formats());
         debug!(why, asked = ?video.asked, ?rate, offers = offers.len(), "offering formats");
         if offers.is_empty() {
@@ -338,6 +352,7 @@ impl Bridge {
     /// The newest frame that can be shown.
     pub(super) fn put_frame(&mut self, frame: Frame) {
         let id = frame.buffer;
+        self.frames.pacer.arrived(Instant::now());
         if let Some((overtaken, fate)) = self.frames.mailbox.put(id, frame) {
             self.stats.dropped += 1;
             self.frames.unshown.add(&overtaken.metas.damage);
@@ -355,6 +370,7 @@ impl Bridge {
     /// A buffer came without pixels. With the pointer beside the frames that is how it moves; else a frame was lost.
     pub(super) fn empty_arrived(&mut self) {
         self.stats.empty += 1;
+        self.frames.pacer.arrived(Instant::now());
         if self.options.cursor != CursorMode::Host {
             self.frames.drawing.missed(&Damage::Whole);
         }
@@ -492,12 +508,9 @@ impl Bridge {
         if self.stats.frame_committed(self.host.last_commit(), &frame) {
             info!(latency_us = self.stats.first_frame_to_commit.map(|it| it.as_micros() as u64), "first frame shown");
         }
-        // The monitor has its size and refresh rate now: lift the guest's limit on the rate. Not before there is a
-        // picture of that size, since it takes a moment in which the guest sends none.
         let size = StreamSize::Fixed(frame.negotiated.width, frame.negotiated.height);
         if let Some(video) = &mut self.frames.video {
-            if video.step == RateStep::Refresh && video.asked == size {
-                video.step = RateStep::Lifted;
+            if video.step.shown(video.asked, size, video.stream.takes_every_frame()) {
                 self.offer_again("the refresh rate is settled");
             }
         }
@@ -506,6 +519,7 @@ impl Bridge {
     pub(super) fn frame_done(&mut self) {
         self.frames.stalled = None;
         self.frames.mailbox.answered();
+        self.frames.pacer.taken(Instant::now());
         self.commit_waiting();
     }
 

@@ -28,6 +28,7 @@ use crate::stats::{Latencies, Report, Stats};
 use crate::video::stream::VideoEvent;
 
 mod frames;
+mod pace;
 mod session;
 mod sync;
 mod wait;
@@ -144,13 +145,14 @@ impl Bridge {
                 Event::Video(VideoEvent::Empty) => self.empty_arrived(),
                 Event::Video(VideoEvent::SyncUnusable(why)) => self.sync_unusable(&why),
                 Event::Video(VideoEvent::Cursor(cursor)) => self.host.set_cursor(cursor),
+                Event::Video(VideoEvent::Asked) => self.frames.pacer.asked(),
                 Event::Video(VideoEvent::Removed(id)) => self.buffer_removed(id),
                 Event::Video(VideoEvent::Format(negotiated)) => self.format_settled(negotiated),
                 Event::Video(VideoEvent::UnknownFormat) => {
                     self.lose_session("the guest chose a format that was not offered")
                 }
-                Event::Video(VideoEvent::Streaming) => debug!("the guest's stream runs"),
-                Event::Video(VideoEvent::Paused) => debug!("the guest's stream pauses"),
+                Event::Video(VideoEvent::Streaming) => self.stream_runs(true),
+                Event::Video(VideoEvent::Paused) => self.stream_runs(false),
                 Event::Video(VideoEvent::Lost(why)) => self.stream_lost(&why),
                 Event::Session(SessionEvent::Made(number, session)) => self.session_made(number, session),
                 Event::Session(SessionEvent::Failed(number, error)) => self.session_failed(number, &error.to_string()),

@@ -1,5 +1,7 @@
 //! How large the window is, in both units, from what the host says. Pure.
 
+use crate::video::rate::MaxRate;
+
 /// What is known of the output that the window is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutputFacts {
@@ -43,8 +45,6 @@ pub struct SizeFacts {
 
 /// Where nothing else is known.
 const FALLBACK: (u32, u32) = (1280, 720);
-/// For outputs without a rate.
-const FALLBACK_REFRESH: u32 = 60_000;
 
 /// Decides the window's size.
 pub fn decide(facts: &SizeFacts) -> WindowSize {
@@ -56,8 +56,7 @@ pub fn decide(facts: &SizeFacts) -> WindowSize {
     let scale_120 = u64::from(scale_120.unwrap_or(120).clamp(60, 120 * 8));
     let scaled =
         |side: u32| ((u64::from(side) * scale_120 + 60) / 120).clamp(1, u64::from(crate::options::MAX_SIDE)) as u32;
-    let refresh = facts.output.map_or(0, |output| output.refresh);
-    let refresh = if refresh == 0 { FALLBACK_REFRESH } else { refresh.clamp(1_000, 1_000_000) };
+    let MaxRate(refresh) = MaxRate::of_output(facts.output.map_or(0, |output| output.refresh));
 
     // An output filled completely has exactly the mode's pixels, whatever rounding the scale would bring.
     let whole_output = facts.output.map(|output| {

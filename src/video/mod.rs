@@ -2,13 +2,17 @@
 //! [`mailbox`] which frame goes next (pure), [`pods`] and [`stream`] talk to PipeWire.
 //! Nothing here knows of Wayland.
 
+pub mod driver;
 pub mod format;
 pub mod frame;
 pub mod mailbox;
 pub mod meta;
 pub mod negotiation;
+pub mod pace;
 pub mod pods;
+pub mod rate;
 pub(crate) mod raw;
+pub(crate) mod requests;
 pub mod resize;
 pub mod stream;
 pub mod sync;

@@ -15,6 +15,7 @@ use crate::video::format::PixelFormat;
 use crate::video::frame::Negotiated;
 use crate::video::meta;
 use crate::video::negotiation::Offer;
+use crate::video::rate::MaxRate;
 use crate::video::sync_spa;
 
 /// The size to ask for.
@@ -25,13 +26,6 @@ pub enum StreamSize {
     /// Whatever the guest's monitor has.
     Any,
 }
-
-/// The rate to ask for, in thousandths of a frame per second.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MaxRate(pub u32);
-
-/// The rate that lifts Mutter's own limit ("too early" frames) once the refresh rate is settled.
-pub const UNLIMITED: MaxRate = MaxRate(1_000_000);
 
 /// Serialized EnumFormat params for these offers, best first.
 pub fn enum_formats(offers: &[Offer], size: StreamSize, rate: MaxRate) -> Vec<Vec<u8>> {

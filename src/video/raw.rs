@@ -1,6 +1,7 @@
 //! The few functions that touch PipeWire's C structs, each with the reason why it may.
 //! They only read, dequeue and queue; all decisions are elsewhere.
 
+use std::ffi::CString;
 use std::fs::File;
 use std::os::fd::BorrowedFd;
 use std::rc::Rc;
@@ -8,7 +9,7 @@ use std::rc::Rc;
 use libspa::sys;
 use pipewire::loop_::LoopRc;
 use pipewire::stream::Stream;
-use pipewire::sys::pw_buffer;
+use pipewire::sys::{pw_buffer, pw_stream_update_properties};
 
 use crate::video::frame::{Kind, Layout, MAX_PLANES, Plane};
 use crate::video::meta::{BadMeta, Metas};
@@ -58,6 +59,15 @@ pub struct Content {
     pub layouts: [Layout; MAX_PLANES],
     /// The header's time, ns.
     pub pts: Option<i64>,
+}
+
+/// Sets a property of a stream that is not connected yet.
+pub fn set_property(stream: &Stream, key: &str, value: &str) {
+    let (Ok(key), Ok(value)) = (CString::new(key), CString::new(value)) else { return };
+    let item = sys::spa_dict_item { key: key.as_ptr(), value: value.as_ptr() };
+    let dict = sys::spa_dict { flags: 0, n_items: 1, items: &raw const item };
+    // SAFETY: both strings and the item live through the call, which copies them.
+    unsafe { pw_stream_update_properties(stream.as_raw_ptr(), &raw const dict) };
 }
 
 /// Takes the next filled buffer.

@@ -3,7 +3,7 @@
 //!
 //! PipeWire's C structs are touched in `raw` only.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::rc::Rc;
@@ -23,11 +23,14 @@ use thiserror::Error;
 use tracing::{debug, trace, warn};
 
 use crate::clock;
+use crate::video::driver::{Guest, Probe, SUPPORTS_LAZY};
 use crate::video::frame::{BufferId, Frame, Negotiated, Plane};
 use crate::video::meta::{BadMeta, Cursor, CursorTracker};
 use crate::video::negotiation::Offer;
-use crate::video::pods::{self, MaxRate, Settled, StreamSize};
+use crate::video::pods::{self, Settled, StreamSize};
+use crate::video::rate::MaxRate;
 use crate::video::raw;
+use crate::video::requests::Requests;
 use crate::video::sync::{FrameSync, Points, Timelines};
 use crate::video::syncobj::SyncDevice;
 
@@ -59,6 +62,8 @@ pub enum VideoEvent {
     Streaming,
     /// The stream is linked but carries nothing.
     Paused,
+    /// The guest has something to draw, and waits for [`VideoStream::trigger`].
+    Asked,
     /// A frame with pixels; to be given back with [`VideoStream::give_back`].
     Frame(Frame),
     /// A buffer without pixels came and went.
@@ -136,11 +141,31 @@ fn complain(bad: BadMeta) {
 /// Ids go on over all streams: the host may still hold buffers of one that is gone.
 static LAST_ID: AtomicU64 = AtomicU64::new(0);
 
+/// What is asked of the guest besides its formats.
+pub struct Wishes {
+    /// The size.
+    pub size: StreamSize,
+    /// The rate.
+    pub rate: MaxRate,
+    /// Whether its pointer is to come beside the frames.
+    pub cursor: bool,
+    /// For explicit sync where frames are DMA-BUFs.
+    pub sync: Option<SyncDevice>,
+    /// Whether it is to follow [`VideoStream::trigger`], if it can.
+    pub drive: bool,
+}
+
 /// One consumer stream, with its own connection.
 ///
 /// Fields are in the order they must be dropped in: a listener before what it listens to.
 pub struct VideoStream {
     link: Option<Link>,
+    probe: RefCell<Option<Probe>>,
+    /// To be offered when the probe has its answer.
+    offered: RefCell<Vec<Vec<u8>>>,
+    guest: Cell<Guest>,
+    may_drive: bool,
+    requests: Requests,
     listener: Option<StreamListener<()>>,
     stream: StreamRc,
     _core_listener: CoreListener,
@@ -154,21 +179,13 @@ pub struct VideoStream {
 
 impl VideoStream {
     /// Connects to the guest's PipeWire (`remote`: a portal's connection; else by the environment) and
-    /// asks `node` for these formats; with `cursor` also for the guest's pointer, and with a device for explicit
-    /// sync where frames are DMA-BUFs.
+    /// asks `node` for these formats.
     ///
     /// # Errors
     ///
     /// When there is no PipeWire, or it makes no stream.
-    pub fn connect(
-        remote: Option<OwnedFd>,
-        node: u32,
-        offers: &[Offer],
-        size: StreamSize,
-        rate: MaxRate,
-        cursor: bool,
-        sync: Option<SyncDevice>,
-    ) -> Result<Self, VideoError> {
+    pub fn connect(remote: Option<OwnedFd>, node: u32, offers: &[Offer], wishes: Wishes) -> Result<Self, VideoError> {
+        let Wishes { size, rate, cursor, sync, drive } = wishes;
         pipewire::init();
         let main_loop = LoopRc::new(None).map_err(VideoError::Connect)?;
         let entered = raw::Entered::new(main_loop.clone());
@@ -208,18 +225,16 @@ impl VideoStream {
             *keys::NODE_DONT_RECONNECT => "true",
         };
         let stream = StreamRc::new(core.clone(), "wolf-bridge", properties).map_err(VideoError::Stream)?;
+        let requests = Requests::listen(&stream);
         let listener = listen(&stream, &shared).map_err(VideoError::Stream)?;
-        let offered = pods::enum_formats(offers, size, rate);
-        stream
-            .connect(
-                Direction::Input,
-                Some(node),
-                StreamFlags::AUTOCONNECT | StreamFlags::DONT_RECONNECT,
-                &mut as_pods(&offered),
-            )
-            .map_err(VideoError::Stream)?;
+        let probe = Probe::ask(&core, node).map_err(VideoError::Stream)?;
         Ok(Self {
             link: None,
+            probe: RefCell::new(Some(probe)),
+            offered: RefCell::new(pods::enum_formats(offers, size, rate)),
+            guest: Cell::default(),
+            may_drive: drive,
+            requests,
             listener: Some(listener),
             stream,
             _core_listener: core_listener,
@@ -240,16 +255,61 @@ impl VideoStream {
     /// Runs what PipeWire has to do, without waiting.
     pub fn iterate(&self) {
         self.main_loop.iterate(Timeout::Finite(std::time::Duration::ZERO));
+        let answer = self.probe.borrow().as_ref().and_then(Probe::answer);
+        if let Some(guest) = answer {
+            self.probe.take();
+            self.guest.set(guest);
+            if let Err(error) = self.start(self.may_drive && guest.can_follow) {
+                let lost = VideoEvent::Lost(VideoError::Stream(error).to_string());
+                self.shared.borrow_mut().events.push_back(lost);
+            }
+        }
+    }
+
+    /// Offers the formats to the guest, now that it is known who drives.
+    fn start(&self, drive: bool) -> Result<(), pipewire::Error> {
+        let mut flags = StreamFlags::AUTOCONNECT | StreamFlags::DONT_RECONNECT;
+        if drive {
+            flags |= StreamFlags::DRIVER;
+            raw::set_property(&self.stream, SUPPORTS_LAZY.0, SUPPORTS_LAZY.1);
+        }
+        let offered = self.offered.take();
+        self.stream.connect(Direction::Input, Some(self.node), flags, &mut as_pods(&offered))
     }
 
     /// The next thing that happened.
     pub fn next_event(&self) -> Option<VideoEvent> {
+        if self.requests.take() {
+            return Some(VideoEvent::Asked);
+        }
         self.shared.borrow_mut().events.pop_front()
+    }
+
+    /// Whether the guest draws only on [`trigger`](Self::trigger); known while the stream runs.
+    pub fn is_driving(&self) -> bool {
+        self.may_drive && self.guest.get().can_follow && self.stream.is_driving()
+    }
+
+    /// Whether the guest drops no frames for being too early, so that the rate it is offered needs no second step.
+    pub fn takes_every_frame(&self) -> bool {
+        self.guest.get().asks
+    }
+
+    /// Lets the guest draw once.
+    pub fn trigger(&self) {
+        trace!("trigger");
+        if let Err(error) = self.stream.trigger_process() {
+            debug!(%error, "no cycle could be started");
+        }
     }
 
     /// Offers other formats, sizes or rates; frames of the old ones go on until the guest has settled.
     pub fn offer(&self, offers: &[Offer], size: StreamSize, rate: MaxRate) {
         let offered = pods::enum_formats(offers, size, rate);
+        if self.probe.borrow().is_some() {
+            self.offered.replace(offered);
+            return;
+        }
         if let Err(error) = self.stream.update_params(&mut as_pods(&offered)) {
             self.shared
                 .borrow_mut()
@@ -312,6 +372,7 @@ impl Drop for VideoStream {
     fn drop(&mut self) {
         // No callback may run while the stream is taken down.
         self.link.take();
+        self.probe.take();
         self.listener.take();
         if let Err(error) = self.stream.disconnect() {
             debug!(%error, "the stream did not disconnect cleanly");

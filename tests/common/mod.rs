@@ -70,7 +70,8 @@ impl Bridge {
     pub fn start_bare<K: AsRef<str>, V: AsRef<str>>(env: &[(K, V)], args: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let log = File::create(dir.path().join("log")).expect("a log file");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_wolf-bridge"));
+        let mut command =
+            Command::new(std::env::var_os("WB_BRIDGE").unwrap_or(env!("CARGO_BIN_EXE_wolf-bridge").into()));
         command.args(args).env_clear().env("RUST_BACKTRACE", "1");
         if !args.contains(&"--log") {
             command.args(["--log", "debug"]);
