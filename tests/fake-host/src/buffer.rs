@@ -1,6 +1,9 @@
 //! `wl_buffer`s of every origin: their names, who holds them, and when they are given back.
 //! Makes no buffer itself; `shm`, `dmabuf` and `extras` do.
 
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
 use wayland_server::backend::ClientId;
 use wayland_server::protocol::wl_buffer::{self, WlBuffer};
 use wayland_server::{Client, DataInit, Dispatch, DisplayHandle, Resource};
@@ -17,6 +20,8 @@ pub(crate) struct BufferState {
     resource: Option<WlBuffer>,
     pub kind: BufferKind,
     pub store: Store,
+    /// The file of each plane, and where the plane begins in it; planes of shm buffers are all in the first.
+    pub planes: Vec<(Arc<OwnedFd>, u64)>,
     held: bool,
     /// Its bytes when it was committed, if the script wants lent buffers watched.
     as_lent: Option<Vec<u8>>,
@@ -24,13 +29,13 @@ pub(crate) struct BufferState {
 
 impl State {
     /// Gives a buffer its name. The object is told with [`Self::buffer_made`].
-    pub fn name_buffer(&mut self, kind: BufferKind, store: Store) -> BufferId {
+    pub fn name_buffer(&mut self, kind: BufferKind, store: Store, planes: Vec<(Arc<OwnedFd>, u64)>) -> BufferId {
         let id = BufferId(self.buffers.len() as u32 + 1);
         self.log(format!("buffer {} is {kind:?}", id.0));
         self.notes.note(|seen| {
             seen.buffers.push(Buffer { id, kind: kind.clone(), alive: true, held: false, commits: 0, releases: 0 });
         });
-        self.buffers.push(BufferState { resource: None, kind, store, held: false, as_lent: None });
+        self.buffers.push(BufferState { resource: None, kind, store, planes, held: false, as_lent: None });
         id
     }
 
@@ -97,6 +102,16 @@ impl State {
         true
     }
 
+    /// Bytes of a plane of the buffer that the newest window shows, from `at` bytes after its start.
+    pub fn plane_bytes(&self, plane: usize, at: u64, len: usize) -> Option<Vec<u8>> {
+        let window = self.live_window().map(|window| &self.toplevels[window])?;
+        let buffer = self.surface(&window.surface)?.current.buffer?;
+        let (fd, start) = self.buffer_ref(buffer).planes.get(plane)?;
+        let mut bytes = vec![0; len];
+        picture::read_exact(fd, &mut bytes, start + at)?;
+        Some(bytes)
+    }
+
     /// The buffer a surface shows now.
     fn is_shown(&self, id: BufferId) -> bool {
         self.surfaces.values().any(|s| s.current.buffer == Some(id))
@@ -139,6 +154,7 @@ impl Dispatch<WlBuffer, BufferId> for State {
         record.as_lent = None;
         // The picture on screen is a copy, so the client's memory can go.
         record.store = Store::Hidden;
+        record.planes.clear();
         state.notes.note(|seen| {
             let record = &mut seen.buffers[id.0 as usize - 1];
             record.alive = false;

@@ -53,6 +53,7 @@ pub(crate) struct DmabufState {
 struct Made {
     kind: BufferKind,
     store: Store,
+    planes: Vec<(Arc<OwnedFd>, u64)>,
 }
 
 /// What a `zwp_linux_buffer_params_v1` has collected.
@@ -297,7 +298,7 @@ impl Dispatch<ZwpLinuxBufferParamsV1, ParamsData> for State {
                 let asked = (width, height, format, u32::from(flags));
                 match import(state, params, &mut inner, data.number, asked) {
                     Import::Done(made) => {
-                        let id = state.name_buffer(made.kind, made.store);
+                        let id = state.name_buffer(made.kind, made.store, made.planes);
                         let buffer = init.init(buffer_id, id);
                         state.buffer_made(id, buffer);
                         answer(state, data.number, ImportAnswer::Created(id));
@@ -335,7 +336,7 @@ fn created(
     number: usize,
     made: Made,
 ) {
-    let id = state.name_buffer(made.kind, made.store);
+    let id = state.name_buffer(made.kind, made.store, made.planes);
     let Ok(buffer) = client.create_resource::<WlBuffer, BufferId, State>(dh, 1, id) else { return };
     state.buffer_made(id, buffer.clone());
     answer(state, number, ImportAnswer::Created(id));
@@ -389,7 +390,11 @@ fn import(
     if !pairs.iter().any(|(listed, _)| *listed == fourcc) {
         return Import::Refused;
     }
-    let planes = std::mem::take(&mut inner.planes);
+    let mut planes = std::mem::take(&mut inner.planes);
+    // EGL refuses a picture that lacks a plane.
+    if planes.len() < plane_count(fourcc) {
+        return Import::Refused;
+    }
     let kind = BufferKind::Dmabuf(DmabufBuffer {
         fourcc,
         modifier,
@@ -400,15 +405,25 @@ fn import(
     });
     // Anything but linear is for GPUs to read.
     let linear = [modifier::LINEAR, modifier::INVALID].contains(&modifier);
-    let store = match planes.into_iter().find(|(plane, _)| plane.index == 0) {
-        Some((plane, fd)) if linear => {
-            Store::File { fd: Arc::new(fd), offset: plane.offset.into(), stride: plane.stride.into() }
-        }
+    planes.sort_by_key(|(plane, _)| plane.index);
+    let stride = planes.first().map_or(0, |(plane, _)| plane.stride.into());
+    let planes: Vec<_> = planes.into_iter().map(|(plane, fd)| (Arc::new(fd), u64::from(plane.offset))).collect();
+    let store = match planes.first() {
+        Some((fd, offset)) if linear => Store::File { fd: fd.clone(), offset: *offset, stride },
         _ => Store::Hidden,
     };
     match state.config.import {
-        ImportPolicy::Silent => Import::Unanswered(Made { kind, store }),
-        _ => Import::Done(Made { kind, store }),
+        ImportPolicy::Silent => Import::Unanswered(Made { kind, store, planes }),
+        _ => Import::Done(Made { kind, store, planes }),
+    }
+}
+
+/// Planes of a picture without compression.
+pub(crate) fn plane_count(fourcc: u32) -> usize {
+    match &fourcc.to_le_bytes() {
+        b"NV12" | b"NV21" | b"NV16" | b"NV61" | b"NV24" | b"P010" => 2,
+        b"YU12" | b"YV12" | b"YU16" | b"YU24" => 3,
+        _ => 1,
     }
 }
 

@@ -270,7 +270,7 @@ impl Dispatch<WpSinglePixelBufferManagerV1, ()> for State {
         if let wp_single_pixel_buffer_manager_v1::Request::CreateU32RgbaBuffer { id, r, g, b, a } = request {
             let bytes = [b, g, r, a].map(|channel| (channel >> 24) as u8);
             let kind = BufferKind::SinglePixel([r, g, b, a]);
-            let name = state.name_buffer(kind, Store::Pixel(bytes));
+            let name = state.name_buffer(kind, Store::Pixel(bytes), Vec::new());
             let resource = init.init(id, name);
             state.buffer_made(name, resource);
         }

@@ -356,6 +356,12 @@ impl FakeHost {
         self.run(move |s| s.pixel(x, y))
     }
 
+    /// Bytes of a plane of the buffer that the newest window shows, from `at` bytes after its start: of formats that
+    /// cannot be shown here. A shm buffer has only one plane. `None` when they are not all there.
+    pub fn plane_bytes(&self, plane: usize, at: u64, len: usize) -> Option<Vec<u8>> {
+        self.run(move |s| s.plane_bytes(plane, at, len))
+    }
+
     /// The cursor surface over the window; `None` while there is none, or nothing on it.
     pub fn cursor(&self) -> Option<Cursor> {
         self.run(|s| s.cursor())

@@ -144,7 +144,7 @@ pub(crate) fn copy_of(store: &Store, height: i32) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-fn read_exact(fd: impl AsFd, mut into: &mut [u8], mut at: u64) -> Option<()> {
+pub(crate) fn read_exact(fd: impl AsFd, mut into: &mut [u8], mut at: u64) -> Option<()> {
     while !into.is_empty() {
         match rustix::io::pread(&fd, &mut *into, at) {
             Ok(0) => return None,

@@ -49,7 +49,8 @@ fn bytes_per_pixel(format: u32) -> i32 {
         (fourcc::ARGB8888 | fourcc::XRGB8888 | fourcc::ABGR8888 | fourcc::XBGR8888, _) => 4,
         (_, b"AR30" | b"XR30" | b"AB30" | b"XB30" | b"RA24" | b"RX24" | b"BA24" | b"BX24") => 4,
         (_, b"RG24" | b"BG24") => 3,
-        (_, b"RG16" | b"BG16") => 2,
+        (_, b"RG16" | b"BG16" | b"P010") => 2,
+        (_, b"AB4H") => 8,
         _ => 1,
     }
 }
@@ -127,7 +128,8 @@ impl Dispatch<WlShmPool, PoolData> for State {
                     return;
                 }
                 let store = Store::File { fd: data.fd.clone(), offset: offset as u64, stride: stride as u64 };
-                let name = state.name_buffer(BufferKind::Shm(buffer), store);
+                let planes = vec![(data.fd.clone(), offset as u64)];
+                let name = state.name_buffer(BufferKind::Shm(buffer), store, planes);
                 let resource = init.init(id, name);
                 state.buffer_made(name, resource);
             }
@@ -168,7 +170,16 @@ fn check(state: &State, pool: &PoolData, b: &ShmBuffer) -> Result<(), (wl_shm::E
     if b.stride / bytes_per_pixel(b.fourcc) < b.width {
         return bad(format!("stride {} is too short for width {}", b.stride, b.width));
     }
-    let end = i64::from(b.offset) + i64::from(b.stride) * i64::from(b.height);
+    // As wlroots has it.
+    if b.stride % bytes_per_pixel(b.fourcc) != 0 {
+        return bad(format!("stride {} ends within a pixel", b.stride));
+    }
+    // The planes of subsampled colours follow, as weston reads them.
+    let rows = match &b.fourcc.to_le_bytes() {
+        b"NV12" | b"P010" | b"YU12" => i64::from(b.height) * 3 / 2,
+        _ => b.height.into(),
+    };
+    let end = i64::from(b.offset) + i64::from(b.stride) * rows;
     let size = pool.size.load(Ordering::Relaxed);
     if end > i64::from(size) {
         return bad(format!("buffer ends at {end}, pool {} at {size}", pool.number));

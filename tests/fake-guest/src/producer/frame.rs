@@ -67,6 +67,8 @@ pub struct Frame {
     pub fill: Fill,
     /// The chunk of the first data.
     pub chunk: Chunk,
+    /// The chunks of the other datas, for planes that have their own.
+    pub more: Vec<Chunk>,
     /// `None` writes zeroes, as a producer that forgets it.
     pub header: Option<Header>,
     /// Damage; empty writes an invalid first rectangle, which says nothing.

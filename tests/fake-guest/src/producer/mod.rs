@@ -22,7 +22,8 @@ use pipewire as pw;
 
 pub use frame::{Chunk, Cursor, Fill, Frame, Header, Pushed, Rect, coded_pixel};
 pub use options::{
-    Layout, Metas, Offer, OnEvent, Pixels, PlainMemory, ProducerEvent, ProducerOptions, Rate, Seal, SizePolicy,
+    Blocks, Layout, Metas, Offer, OnEvent, Pixels, PlainMemory, ProducerEvent, ProducerOptions, Rate, Seal, Shape,
+    SizePolicy,
 };
 pub use pods::{FormatEvent, Negotiated};
 

@@ -41,6 +41,36 @@ impl Pixels {
     }
 }
 
+/// One plane of a format: bytes for each block of so many pixels across and down.
+pub type Shape = (u32, u32, u32);
+
+impl Pixels {
+    /// Its planes. Formats that no test asks for are taken for packed ones of four bytes.
+    pub fn planes(self) -> &'static [Shape] {
+        match self.id() {
+            sys::SPA_VIDEO_FORMAT_RGB16 => &[(2, 1, 1)],
+            sys::SPA_VIDEO_FORMAT_RGB | sys::SPA_VIDEO_FORMAT_BGR => &[(3, 1, 1)],
+            sys::SPA_VIDEO_FORMAT_RGBA_F16 => &[(8, 1, 1)],
+            sys::SPA_VIDEO_FORMAT_YUY2 => &[(4, 2, 1)],
+            sys::SPA_VIDEO_FORMAT_NV12 => &[(1, 1, 1), (2, 2, 2)],
+            sys::SPA_VIDEO_FORMAT_P010_10LE => &[(2, 1, 1), (4, 2, 2)],
+            sys::SPA_VIDEO_FORMAT_I420 => &[(1, 1, 1), (1, 2, 2), (1, 2, 2)],
+            _ => &[(4, 1, 1)],
+        }
+    }
+}
+
+/// How the planes of a picture lie in the datas of a buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blocks {
+    /// All in the first, one after the other.
+    One,
+    /// Each in its own, with a fd of its own.
+    Each,
+    /// Each in its own, at its own chunk offset in the same fd.
+    EachInOneFd,
+}
+
 /// One EnumFormat pod: a pixel format, with modifiers (then DMA-BUF) or without (then plain memory).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
@@ -196,9 +226,13 @@ pub struct ProducerOptions {
     pub plain: PlainMemory,
     /// How buffers lie in fds.
     pub layout: Layout,
+    /// How planes lie in datas; other than [`Blocks::One`] goes with [`Layout::OneFdEach`].
+    pub blocks: Blocks,
+    /// Datas are of the other type than was agreed on: memfd for DMA-BUF, or the other way round.
+    pub mistyped: bool,
     /// What may be done with the fds.
     pub seal: Seal,
-    /// Bytes added to each row's end (stride = 4 · width + padding).
+    /// Bytes added to each row's end (of the first plane; the others follow).
     pub row_padding: u32,
     /// Metas offered.
     pub metas: Metas,
@@ -222,6 +256,8 @@ impl Default for ProducerOptions {
             buffers: (8, 2, 16),
             plain: PlainMemory::MemFd,
             layout: Layout::OneFdEach,
+            blocks: Blocks::One,
+            mistyped: false,
             seal: Seal::None,
             row_padding: 0,
             metas: Metas::MUTTER,

@@ -12,7 +12,7 @@ use libspa::{
     utils::{Choice, ChoiceEnum, ChoiceFlags, Fraction, Id, Rectangle},
 };
 
-use super::options::{Offer, Pixels, ProducerOptions, Rate, SizePolicy};
+use super::options::{Blocks, Offer, Pixels, ProducerOptions, Rate, Shape, SizePolicy};
 
 /// A serialized pod.
 pub(crate) type Bytes = Vec<u8>;
@@ -123,7 +123,8 @@ pub(crate) fn fixated(options: &ProducerOptions, pixels: Pixels, modifier: u64) 
 
 /// Buffers and metas for a final format.
 pub(crate) fn buffers(options: &ProducerOptions, negotiated: &Negotiated, types: u32) -> Vec<Bytes> {
-    let stride = stride(options, negotiated.size.0);
+    let places = places(options, negotiated);
+    let sizes = data_sizes(options, &places);
     let (default, min, max) = options.buffers;
     let count = ChoiceEnum::Range { default: default as i32, min: min as i32, max: max as i32 };
     let types = ChoiceEnum::Flags { default: types as i32, flags: vec![types as i32] };
@@ -132,9 +133,9 @@ pub(crate) fn buffers(options: &ProducerOptions, negotiated: &Negotiated, types:
         sys::SPA_PARAM_Buffers,
         vec![
             plain(sys::SPA_PARAM_BUFFERS_buffers, Value::Choice(ChoiceValue::Int(choice(count)))),
-            int(sys::SPA_PARAM_BUFFERS_blocks, 1),
-            int(sys::SPA_PARAM_BUFFERS_size, (stride * negotiated.size.1) as i32),
-            int(sys::SPA_PARAM_BUFFERS_stride, stride as i32),
+            int(sys::SPA_PARAM_BUFFERS_blocks, sizes.len() as i32),
+            int(sys::SPA_PARAM_BUFFERS_size, sizes[0] as i32),
+            int(sys::SPA_PARAM_BUFFERS_stride, places[0].stride as i32),
             int(sys::SPA_PARAM_BUFFERS_align, 16),
             plain(sys::SPA_PARAM_BUFFERS_dataType, Value::Choice(ChoiceValue::Int(choice(types)))),
         ],
@@ -167,9 +168,59 @@ pub(crate) fn buffers(options: &ProducerOptions, negotiated: &Negotiated, types:
     pods
 }
 
-/// Bytes of a row: every format here has four bytes a pixel.
-pub(crate) fn stride(options: &ProducerOptions, width: u32) -> u32 {
-    width * 4 + options.row_padding
+/// Where one plane of a picture is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    /// Which data.
+    pub data: usize,
+    /// Bytes from the data's start.
+    pub offset: u32,
+    /// Bytes from row to row.
+    pub stride: u32,
+    /// Its blocks.
+    pub shape: Shape,
+    /// Rows of blocks.
+    pub rows: u32,
+}
+
+impl Place {
+    /// Bytes of the plane.
+    pub fn size(&self) -> u32 {
+        self.stride * self.rows
+    }
+}
+
+/// Where every plane is.
+pub(crate) fn places(options: &ProducerOptions, format: &Negotiated) -> Vec<Place> {
+    let shapes = format.pixels.planes();
+    let (bytes, across, _) = shapes[0];
+    let mut first = format.size.0.div_ceil(across) * bytes + options.row_padding;
+    if shapes.len() > 1 {
+        first = first.next_multiple_of(4 * bytes);
+    }
+    let mut end = 0;
+    let place = |(index, shape): (usize, &Shape)| {
+        let stride = first / bytes * across * shape.0 / shape.1;
+        let rows = format.size.1.div_ceil(shape.2);
+        let (data, offset) = match options.blocks {
+            Blocks::One => (0, end),
+            Blocks::Each => (index, 0),
+            Blocks::EachInOneFd => (index, end),
+        };
+        end += stride * rows;
+        Place { data, offset, stride: if index == 0 { first } else { stride }, shape: *shape, rows }
+    };
+    shapes.iter().enumerate().map(place).collect()
+}
+
+/// How many bytes each data has.
+pub(crate) fn data_sizes(options: &ProducerOptions, places: &[Place]) -> Vec<usize> {
+    let all: usize = places.iter().map(|place| place.size() as usize).sum();
+    match options.blocks {
+        Blocks::One => vec![all],
+        Blocks::Each => places.iter().map(|place| place.size() as usize).collect(),
+        Blocks::EachInOneFd => places.iter().map(|_| all).collect(),
+    }
 }
 
 /// A final format.

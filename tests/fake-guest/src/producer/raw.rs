@@ -9,6 +9,7 @@ use pipewire::{stream::Stream, sys as pw_sys};
 use super::{
     frame::{Chunk, Cursor, Fill, Frame, coded_pixel},
     memory::Slot,
+    pods::Place,
 };
 
 /// A buffer of the stream. Valid from its add_buffer to its remove_buffer, which the worker observes.
@@ -43,9 +44,9 @@ impl Raw {
         self.datas().first().map_or(0, |data| data.maxsize)
     }
 
-    /// Allocates: makes the first data a part of a memfd.
-    pub(crate) fn allocate(self, type_: u32, slot: &Slot, flags: u32) {
-        let Some(data) = self.datas().first_mut() else {
+    /// Allocates: makes a data a part of a memfd.
+    pub(crate) fn allocate(self, index: usize, type_: u32, slot: &Slot, flags: u32) {
+        let Some(data) = self.datas().get_mut(index) else {
             return;
         };
         data.type_ = type_;
@@ -58,23 +59,30 @@ impl Raw {
 
     /// Undoes [`allocate`](Self::allocate), so that libpipewire sees nothing of a closed fd.
     pub(crate) fn forget(self) {
-        if let Some(data) = self.datas().first_mut() {
+        for data in self.datas() {
             data.fd = -1;
             data.data = ptr::null_mut();
         }
     }
 
-    /// Draws and writes the chunk and the metas.
-    pub(crate) fn write(self, frame: &Frame, size: (u32, u32), stride: u32) {
-        self.draw(frame.fill, size, stride);
-        self.write_chunk(frame.chunk);
+    /// Draws and writes the chunks and the metas.
+    pub(crate) fn write(self, frame: &Frame, (width, _): (u32, u32), places: &[Place]) {
+        let mut seen = 0;
+        for place in places {
+            self.draw(frame.fill, width, place, seen);
+            seen += place.shape.0 as usize;
+        }
+        for (index, chunk) in std::iter::once(&frame.chunk).chain(&frame.more).enumerate() {
+            self.write_chunk(index, *chunk);
+        }
         for meta in self.metas() {
             write_meta(meta, frame);
         }
     }
 
-    fn draw(self, fill: Fill, (width, height): (u32, u32), stride: u32) {
-        let Some(data) = self.datas().first() else {
+    /// Draws one plane: its blocks take their bytes from the colour's, over and over, `skip` of them first.
+    fn draw(self, fill: Fill, width: u32, place: &Place, skip: usize) {
+        let Some(data) = self.datas().get(place.data) else {
             return;
         };
         if fill == Fill::Keep || data.data.is_null() {
@@ -83,19 +91,28 @@ impl Raw {
         // SAFETY: `data` points at `maxsize` bytes: ours (allocate) or mapped by libpipewire (MAP_BUFFERS). The
         // consumer only reads.
         let bytes = unsafe { slice::from_raw_parts_mut(data.data.cast::<u8>(), data.maxsize as usize) };
-        for (y, row) in bytes.chunks_mut(stride as usize).take(height as usize).enumerate() {
-            for (x, pixel) in row.chunks_exact_mut(4).take(width as usize).enumerate() {
-                pixel.copy_from_slice(&match fill {
+        let (block, across, _) = place.shape;
+        let start = (place.offset as usize).min(bytes.len());
+        let rows = bytes[start..].chunks_mut(place.stride as usize).take(place.rows as usize);
+        for (y, row) in rows.enumerate() {
+            let blocks = row.chunks_exact_mut(block as usize).take(width.div_ceil(across) as usize);
+            for (x, pixel) in blocks.enumerate() {
+                let colour = match fill {
                     Fill::Solid(colour) => colour,
                     Fill::Coded(frame) => coded_pixel(x as u32, y as u32, frame),
                     Fill::Keep => return,
-                });
+                };
+                if let ([_, _, _, _], 0) = (&*pixel, skip) {
+                    pixel.copy_from_slice(&colour);
+                } else {
+                    pixel.iter_mut().zip(colour.iter().cycle().skip(skip)).for_each(|(to, from)| *to = *from);
+                }
             }
         }
     }
 
-    fn write_chunk(self, chunk: Chunk) {
-        let Some(data) = self.datas().first() else {
+    fn write_chunk(self, index: usize, chunk: Chunk) {
+        let Some(data) = self.datas().get(index) else {
             return;
         };
         // SAFETY: every data has a chunk in the buffer's shared memory, for as long as the buffer lives.

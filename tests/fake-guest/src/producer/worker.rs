@@ -21,8 +21,8 @@ use super::{
     ProducerState, State,
     frame::{Chunk, Fill, Frame, Header, Pushed},
     memory::{Memory, Slot, pages},
-    options::{Layout, PlainMemory, ProducerEvent, ProducerOptions, Seal},
-    pods::{self, FormatEvent, Negotiated},
+    options::{Blocks, Layout, PlainMemory, ProducerEvent, ProducerOptions, Seal},
+    pods::{self, FormatEvent, Negotiated, Place},
     raw::{self, Raw},
     settled::Settled,
 };
@@ -60,7 +60,7 @@ pub(crate) struct Animation {
 struct Inner {
     format: Option<Negotiated>,
     streaming: bool,
-    slots: HashMap<Raw, Option<Slot>>,
+    slots: HashMap<Raw, Vec<Slot>>,
     free: VecDeque<Raw>,
     shared: Option<(Rc<Memory>, usize)>,
     seq: u64,
@@ -287,50 +287,57 @@ impl Worker {
         });
     }
 
-    fn allocate(&self, buffer: Raw) -> std::io::Result<Option<Slot>> {
+    /// Its datas' memory; none when the daemon allocates.
+    fn allocate(&self, buffer: Raw) -> std::io::Result<Vec<Slot>> {
         let options = self.options.borrow();
         let mut inner = self.inner.borrow_mut();
         let Some(format) = inner.format else {
             return Err(std::io::Error::other("a buffer before its format"));
         };
         if options.plain == PlainMemory::MemPtr {
-            return Ok(None);
+            return Ok(Vec::new());
         }
-        let stride = pods::stride(&options, format.size.0);
-        let size = (stride * format.size.1) as usize;
-        let slot = match options.layout {
-            Layout::OneFdEach => Slot { memory: Memory::new(size, options.seal)?, offset: 0, size },
-            Layout::SharedFd => {
-                let (memory, used) = match inner.shared.take() {
-                    Some(shared) => shared,
-                    None => {
-                        let all = pages(size) * options.buffers.2 as usize;
-                        (Memory::new(all, options.seal)?, 0)
-                    }
-                };
-                inner.shared = Some((memory.clone(), used + 1));
-                Slot { memory, offset: used * pages(size), size }
-            }
-        };
-        let type_ = match format.modifier {
-            Some(_) => sys::SPA_DATA_DmaBuf,
-            None => sys::SPA_DATA_MemFd,
+        let sizes = pods::data_sizes(&options, &pods::places(&options, &format));
+        let mut slots: Vec<Slot> = Vec::new();
+        for size in sizes {
+            let slot = match (options.layout, options.blocks, slots.first()) {
+                (_, Blocks::EachInOneFd, Some(first)) => first.clone(),
+                (Layout::OneFdEach, ..) => Slot { memory: Memory::new(size, options.seal)?, offset: 0, size },
+                (Layout::SharedFd, ..) => {
+                    let (memory, used) = match inner.shared.take() {
+                        Some(shared) => shared,
+                        None => {
+                            let all = pages(size) * options.buffers.2 as usize;
+                            (Memory::new(all, options.seal)?, 0)
+                        }
+                    };
+                    inner.shared = Some((memory.clone(), used + 1));
+                    Slot { memory, offset: used * pages(size), size }
+                }
+            };
+            slots.push(slot);
+        }
+        let type_ = match format.modifier.is_some() != options.mistyped {
+            true => sys::SPA_DATA_DmaBuf,
+            false => sys::SPA_DATA_MemFd,
         };
         let flags = match options.seal {
             Seal::None => sys::SPA_DATA_FLAG_READWRITE,
             Seal::Write | Seal::ReadOnlyFd => sys::SPA_DATA_FLAG_READABLE,
         };
-        buffer.allocate(type_, &slot, flags);
-        Ok(Some(slot))
+        for (index, slot) in slots.iter().enumerate() {
+            buffer.allocate(index, type_, slot, flags);
+        }
+        Ok(slots)
     }
 
     fn remove_buffer(&self, buffer: Raw) {
-        let slot = {
+        let slots = {
             let mut inner = self.inner.borrow_mut();
             inner.free.retain(|free| *free != buffer);
             inner.slots.remove(&buffer)
         };
-        if let Some(Some(_)) = slot {
+        if slots.is_some_and(|slots| !slots.is_empty()) {
             buffer.forget();
         }
         self.watch.update(|s| {
@@ -366,7 +373,7 @@ impl Worker {
     /// Makes a frame, lets `bend` have it, and sends it.
     pub(crate) fn push(&self, fill: Fill, bend: impl FnOnce(&mut Frame)) -> Pushed {
         self.collect();
-        let (buffer, frame, size, stride) = {
+        let (buffer, frame, size, places) = {
             let mut inner = self.inner.borrow_mut();
             let Some(format) = inner.format.filter(|_| inner.streaming) else {
                 drop(inner);
@@ -380,14 +387,14 @@ impl Worker {
             };
             inner.seq += 1;
             let options = self.options.borrow();
-            let stride = pods::stride(&options, format.size.0);
-            let mut frame = right_frame(fill, inner.seq, format.size, stride);
+            let places = pods::places(&options, &format);
+            let mut frame = right_frame(fill, inner.seq, format.size, &places);
             frame.chunk.size = frame.chunk.size.min(buffer.room());
             bend(&mut frame);
-            (buffer, frame, format.size, stride)
+            (buffer, frame, format.size, places)
         };
         let seq = self.inner.borrow().seq;
-        buffer.write(&frame, size, stride);
+        buffer.write(&frame, size, &places);
         // Queueing starts the cycle, as in Mutter. `pw_stream_trigger_process` is left alone: with it, 0.3.65 brings
         // buffers home that the consumer still holds.
         raw::queue(&self.stream, buffer);
@@ -437,11 +444,20 @@ impl Worker {
     }
 }
 
-fn right_frame(fill: Fill, seq: u64, (width, height): (u32, u32), stride: u32) -> Frame {
+fn right_frame(fill: Fill, seq: u64, (width, height): (u32, u32), places: &[Place]) -> Frame {
     let now = clock_gettime(ClockId::Monotonic);
+    // What is in one data has one chunk.
+    let chunk = |data: usize| {
+        let mut here = places.iter().filter(move |place| place.data == data);
+        let first = here.next()?;
+        let size = first.size() + here.map(Place::size).sum::<u32>();
+        Some(Chunk { offset: first.offset, size, stride: first.stride as i32, flags: 0 })
+    };
+    let mut chunks = (0..).map_while(chunk);
     Frame {
         fill,
-        chunk: Chunk { offset: 0, size: stride * height, stride: stride as i32, flags: 0 },
+        chunk: chunks.next().expect("a first plane"),
+        more: chunks.collect(),
         header: Some(Header { flags: 0, pts: now.tv_sec * 1_000_000_000 + now.tv_nsec, seq }),
         damage: vec![(0, 0, width, height)],
         crop: Some((0, 0, width, height)),
