@@ -1,4 +1,4 @@
-//! Real parts only: GNOME 43 and 48 bridged into sway and weston, looked at and used through the host.
+//! Real parts only: GNOME 43, 48 and 50 bridged into sway and weston, looked at and used through the host.
 //! Needs the rootfs of scripts/rootfs.
 
 mod common;
@@ -105,8 +105,12 @@ fn a_guest_in_a_host(suite: Suite, kind: HostKind) {
     let edge = if matches!(kind, HostKind::Sway) { 0 } else { 8 };
     let host = RealHost::start(kind, 1280, 720);
     let gnome = Gnome::start_with(suite, &[("WB_ANIMATIONS", "0")]);
-    let bridge =
-        Bridge::start(&host.socket(), &gnome.env(), &["--log", "debug,wolf_bridge=trace,calloop=info,zbus=info"]);
+    let args = ["--log", "debug,wolf_bridge=trace,calloop=info,zbus=info"];
+    let bridge = match suite {
+        // The library of that system can drive such a guest.
+        Suite::Forky => Bridge::start_with_libraries(&suite.root(), &host.socket(), &gnome.env(), &args),
+        _ => Bridge::start(&host.socket(), &gnome.env(), &args),
+    };
     wait_for("a picture in the host", SOON, || (!host.screenshot().is_uniform()).then_some(()));
 
     let canvas = Canvas::open(&gnome.wayland_socket(), 7);
@@ -162,8 +166,45 @@ fn a_guest_in_a_host(suite: Suite, kind: HostKind) {
     assert_eq!(bridge.expect(text), "again");
 
     let ended = bridge.end();
+    assert_eq!(ended.log.contains("driving=true"), suite == Suite::Forky, "{}", ended.log);
     assert_eq!(ended.counter("copied_bytes"), 0, "{}", ended.log);
     assert_eq!(ended.counter("bad"), 0, "{}", ended.log);
+}
+
+#[test]
+fn gnome_50_in_sway() {
+    a_guest_in_a_host(Suite::Forky, HostKind::Sway);
+}
+
+/// Host-driven frames: a host that shows nothing of the guest slows it down, and nothing else.
+#[test]
+fn gnome_50_goes_on_in_a_host_that_never_calls_back() {
+    if lab::skip() {
+        return;
+    }
+    let host = fake_host::FakeHost::builder().wolf().blind().start().unwrap();
+    let gnome = Gnome::start_with(Suite::Forky, &[("WB_ANIMATIONS", "0")]);
+    let bridge = Bridge::start_with_libraries(&Suite::Forky.root(), host.socket(), &gnome.env(), &[]);
+    wait_for("a picture in the host", SOON, || (host.look(fake_host::Seen::frame_count) > 0).then_some(()));
+    let canvas = Canvas::open(&gnome.wayland_socket(), 7);
+    bridge.expect(canvas.wait(SOON, |seen| (seen.fullscreen && seen.drawn > 0).then_some(())));
+    canvas.animate(true);
+    let goes_on = |frames: u64| {
+        let start = canvas.seen().shown;
+        bridge.expect(canvas.wait(SOON, |seen| (seen.shown >= start + frames).then_some(())));
+    };
+    goes_on(60);
+    host.pause_frames();
+    let before = bridge.counter("committed");
+    goes_on(30);
+    // Two commits, and one for each second of silence.
+    let committed = bridge.counter("committed") - before;
+    assert!(committed < 20, "{committed}");
+    host.resume_frames();
+    goes_on(60);
+    let (shown, newest) = (canvas.seen().shown, host.look(fake_host::Seen::frame_count));
+    host.wait(|seen| seen.frame_count() > newest + 30, SOON).unwrap_or_else(|error| panic!("{shown}: {error}"));
+    assert!(bridge.end().log.contains("driving=true"));
 }
 
 #[test]

@@ -68,10 +68,38 @@ impl Bridge {
 
     /// Starts it with these arguments and variables alone.
     pub fn start_bare<K: AsRef<str>, V: AsRef<str>>(env: &[(K, V)], args: &[&str]) -> Self {
+        Self::spawn(Command::new(env!("CARGO_BIN_EXE_wolf-bridge")), env, args)
+    }
+
+    /// As [`start`](Self::start), with the libraries of another system's tree, PipeWire's above all.
+    pub fn start_with_libraries<K: AsRef<str>, V: AsRef<str>>(
+        root: &Path,
+        host: &Path,
+        env: &[(K, V)],
+        args: &[&str],
+    ) -> Self {
+        let entries = |dir: &Path| std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+        let libraries = entries(&root.join("usr/lib")).find(|dir| dir.join("libpipewire-0.3.so.0").exists());
+        let libraries = libraries.expect("the tree has PipeWire");
+        let is_loader = |path: &std::path::PathBuf| {
+            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("ld-linux"))
+        };
+        let mut command = Command::new(entries(&libraries).find(is_loader).expect("the tree has a loader"));
+        command.arg("--library-path").arg(&libraries).arg(env!("CARGO_BIN_EXE_wolf-bridge"));
+        let text = |path: std::path::PathBuf| path.to_str().expect("tests use plain paths").to_owned();
+        let mut all = vec![
+            ("PIPEWIRE_MODULE_DIR", text(libraries.join("pipewire-0.3"))),
+            ("SPA_PLUGIN_DIR", text(libraries.join("spa-0.2"))),
+            ("PIPEWIRE_CONFIG_DIR", text(root.join("usr/share/pipewire"))),
+        ];
+        all.extend(env.iter().map(|(name, value)| (name.as_ref(), value.as_ref().to_owned())));
+        let host = host.to_str().expect("tests use plain paths");
+        Self::spawn(command, &all, &[&["--host", host], args].concat())
+    }
+
+    fn spawn<K: AsRef<str>, V: AsRef<str>>(mut command: Command, env: &[(K, V)], args: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let log = File::create(dir.path().join("log")).expect("a log file");
-        let mut command =
-            Command::new(std::env::var_os("WB_BRIDGE").unwrap_or(env!("CARGO_BIN_EXE_wolf-bridge").into()));
         command.args(args).env_clear().env("RUST_BACKTRACE", "1");
         if !args.contains(&"--log") {
             command.args(["--log", "debug"]);

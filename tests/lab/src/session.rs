@@ -37,6 +37,14 @@ impl Suite {
         }
     }
 
+    /// The tree of its system.
+    ///
+    /// # Panics
+    /// When it is not built.
+    pub fn root(self) -> PathBuf {
+        self.built().unwrap_or_else(|reason| panic!("{reason}"))
+    }
+
     /// The built rootfs.
     pub(crate) fn built(self) -> Result<PathBuf, String> {
         let out = Command::new(crate::scripts().join("rootfs"))
