@@ -6,16 +6,24 @@ use std::time::Duration;
 
 use common::world::{BLUE, GREEN, RED, World, coded, wolf};
 use common::{SOON, wait_for};
-use fake_guest::{Cursor, Fill, Frame, GuestOptions, Metas, MutterOptions, ProducerOptions, Pushed};
+use fake_guest::{
+    Cursor, DeviceKind, EisOptions, Fill, Frame, GuestOptions, Metas, MutterOptions, ProducerOptions, Pushed,
+    RegionMode,
+};
 use fake_host::{Builder, Output, Rect, Seen};
 
 const WHOLE: Rect = Rect::new(0, 0, i32::MAX, i32::MAX);
 
 /// A settled stream that shows red, from a guest with every kind of metadata.
 fn world(host: Builder, args: &[&str]) -> World {
+    of_gnome(50, RegionMode::Stream, host, args)
+}
+
+fn of_gnome(version: u32, regions: RegionMode, host: Builder, args: &[&str]) -> World {
     let producer = ProducerOptions { metas: Metas::ALL, ..Default::default() };
-    let mutter = MutterOptions { producer, ..Default::default() };
-    let world = World::with(host, GuestOptions { mutter, ..Default::default() }, args);
+    let mutter = MutterOptions { version, producer, ..Default::default() };
+    let eis = EisOptions { regions, ..Default::default() };
+    let world = World::with(host, GuestOptions { mutter, eis, ..Default::default() }, args);
     world.settle();
     world.show(RED);
     world
@@ -126,6 +134,25 @@ fn a_frame_that_came_without_its_pixels_leaves_all_of_the_next_one_new() {
     frame(&world, GREEN.0, |frame| frame.damage = vec![(0, 0, 1, 1)]);
     assert_eq!(world.last_frame().buffer_damage, [WHOLE]);
     world.end();
+}
+
+#[test]
+fn damage_is_not_believed_where_it_may_be_in_other_pixels() {
+    for (version, regions, believed) in [
+        (48, RegionMode::Stream, true),
+        // In logical pixels, on a monitor that has fewer of them than the stream.
+        (48, RegionMode::Scaled, false),
+        (48, RegionMode::None, false),
+        (50, RegionMode::Scaled, true),
+        (50, RegionMode::None, true),
+    ] {
+        let world = of_gnome(version, regions, wolf(), &[]);
+        world.bridge.expect(world.guest.eis.emulating(DeviceKind::Absolute, SOON));
+        frame(&world, GREEN.0, |frame| frame.damage = vec![(1, 2, 3, 4)]);
+        let told = if believed { Rect::new(1, 2, 3, 4) } else { WHOLE };
+        assert_eq!(world.last_frame().buffer_damage, [told], "GNOME {version}, {regions:?}");
+        world.end();
+    }
 }
 
 #[test]

@@ -337,7 +337,7 @@ impl Bridge {
         }
     }
 
-    pub(super) fn frame_arrived(&mut self, frame: Frame) {
+    pub(super) fn frame_arrived(&mut self, mut frame: Frame) {
         self.stats.frame_received(frame.received);
         self.guest.is_here();
         if self.frames.new_format.take().is_some() {
@@ -345,6 +345,11 @@ impl Bridge {
             // All buffers are there by now.
             self.frames.only_buffer = self.frames.video.as_ref().is_some_and(|video| video.stream.pool_size() == 1);
             self.input.stream_shown();
+        }
+        let size = (frame.negotiated.width, frame.negotiated.height);
+        let in_pixels = self.guest.session().is_some_and(|session| session.damage_in_pixels);
+        if !in_pixels && !self.input.is_unscaled(size) {
+            frame.metas.damage = Damage::Whole;
         }
         self.frame_to_draw(frame);
     }

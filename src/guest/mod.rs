@@ -35,6 +35,9 @@ pub struct Session {
     pub description: String,
     /// Whether the stream's size follows what is asked for.
     pub resizable: bool,
+    /// Whether damage is told in the stream's pixels on any monitor. Mutter before 50 tells it in logical pixels of
+    /// the whole desktop, which are the same only on a monitor of scale 1 at its top left.
+    pub damage_in_pixels: bool,
     /// Stops the tasks that keep the session alive.
     pub guard: TaskGuard,
 }

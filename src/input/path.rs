@@ -170,6 +170,12 @@ impl InputPath {
         }
     }
 
+    /// Whether the guest's logical pixels are known to be those of a stream of this size.
+    pub fn is_unscaled(&self, (width, height): (u32, u32)) -> bool {
+        let whole = Region { x: 0.0, y: 0.0, width: width.into(), height: height.into() };
+        matches!(&self.sink, Sink::Ei(sink) if sink.region(Need::Absolute) == Some(whole))
+    }
+
     fn region(&self, need: Need) -> Option<Region> {
         match &self.sink {
             Sink::Ei(sink) => sink.region(need),

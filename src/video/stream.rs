@@ -20,7 +20,7 @@ use pipewire::loop_::{LoopRc, Timeout};
 use pipewire::properties::properties;
 use pipewire::stream::{Stream, StreamFlags, StreamListener, StreamRc, StreamState};
 use thiserror::Error;
-use tracing::{debug, trace, warn};
+use tracing::{debug, info, trace};
 
 use crate::clock;
 use crate::video::driver::{Guest, Probe, SUPPORTS_LAZY};
@@ -134,7 +134,7 @@ fn complain(bad: BadMeta) {
     static TOLD: AtomicU8 = AtomicU8::new(0);
     let kind = 1 << bad as u8;
     if TOLD.fetch_or(kind, Ordering::Relaxed) & kind == 0 {
-        warn!("the guest {bad}");
+        info!("the guest {bad}");
     }
 }
 

@@ -175,7 +175,8 @@ async fn make_and_keep(
         .map_err(refused("ScreenCast.Stream"))?;
     let mut added = stream.receive_pipe_wire_stream_added().await.map_err(refused("PipeWireStreamAdded"))?;
 
-    let (input, kind) = input_route(connection, &path, &remote).await;
+    let methods = methods(connection, &path, "org.gnome.Mutter.RemoteDesktop.Session").await;
+    let (input, kind) = input_route(&methods, &remote).await;
     let mapping_id = stream
         .parameters()
         .await
@@ -207,6 +208,8 @@ async fn make_and_keep(
             input,
             description: format!("GNOME (Mutter), input by {kind}"),
             resizable: source == Source::Virtual,
+            // Since 50, and so has this been there.
+            damage_in_pixels: methods.iter().any(|method| method == "SetKeymap"),
             guard: TaskGuard(abort),
         }),
     ));
@@ -254,12 +257,8 @@ async fn name_lost(connection: &Connection) {
 }
 
 /// EIS where there is one, else (GNOME 43, 44, or a refusal) the Notify* methods.
-async fn input_route(
-    connection: &Connection,
-    path: &OwnedObjectPath,
-    remote: &RemoteDesktopSessionProxy<'_>,
-) -> (InputRoute, &'static str) {
-    if !has_method(connection, path, "org.gnome.Mutter.RemoteDesktop.Session", "ConnectToEIS").await {
+async fn input_route(methods: &[String], remote: &RemoteDesktopSessionProxy<'_>) -> (InputRoute, &'static str) {
+    if !methods.iter().any(|method| method == "ConnectToEIS") {
         return (InputRoute::Notify(Calls::default()), "Notify* calls (no ConnectToEIS before GNOME 45)");
     }
     // Before Start, or Mutter sets up its viewports twice.
@@ -272,7 +271,8 @@ async fn input_route(
     }
 }
 
-async fn has_method(connection: &Connection, path: &OwnedObjectPath, interface: &str, method: &str) -> bool {
+/// The methods that an interface of an object has in this version of Mutter.
+async fn methods(connection: &Connection, path: &OwnedObjectPath, interface: &str) -> Vec<String> {
     let introspected = async {
         let proxy = zbus::fdo::IntrospectableProxy::builder(connection)
             .destination("org.gnome.Mutter.RemoteDesktop")
@@ -285,9 +285,9 @@ async fn has_method(connection: &Connection, path: &OwnedObjectPath, interface: 
         let xml = proxy.introspect().await.ok()?;
         let node = zbus_xml::Node::from_reader(xml.as_bytes()).ok()?;
         let interface = node.interfaces().iter().find(|found| found.name().as_str() == interface)?;
-        Some(interface.methods().iter().any(|found| found.name().as_str() == method))
+        Some(interface.methods().iter().map(|found| found.name().to_string()).collect())
     };
-    introspected.await.unwrap_or(false)
+    introspected.await.unwrap_or_default()
 }
 
 /// Sends queued calls in order until one fails.

@@ -58,6 +58,8 @@ pub enum RegionMode {
     /// The stream's.
     #[default]
     Stream,
+    /// The stream's on a monitor of scale 2.
+    Scaled,
     /// The stream's, but 0x0.
     Empty,
     /// One of INT32_MAX by INT32_MAX without mapping id, as gamescope's.

@@ -249,6 +249,9 @@ impl Server {
         };
         match self.options.regions {
             RegionMode::Stream => vec![stream],
+            RegionMode::Scaled => {
+                vec![Region { width: stream.width / 2, height: stream.height / 2, scale: 2.0, ..stream }]
+            }
             RegionMode::Empty => vec![Region { width: 0, height: 0, ..stream }],
             RegionMode::Endless => vec![Region::new(i32::MAX as u32, i32::MAX as u32, None)],
             RegionMode::None => Vec::new(),

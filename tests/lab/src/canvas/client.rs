@@ -27,7 +27,7 @@ use wayland_protocols::xdg::shell::client::{
     xdg_wm_base::{self, XdgWmBase},
 };
 
-use super::{Input, Shared};
+use super::{Input, Orders, Seen, Shared};
 use crate::{memory::Memory, pattern};
 
 /// The newest wl_seat this client knows.
@@ -103,8 +103,9 @@ pub(super) fn run(stream: UnixStream, shared: &Arc<Shared>) -> Result<(), Box<dy
             let _ = connection.flush();
             return Ok(());
         }
-        let drawn = shared.seen().seed;
-        if client.configured && !orders.animate && drawn != orders.seed {
+        let Seen { seed: drawn, parts, redraws, .. } = shared.seen().clone();
+        let wanted = (orders.seed, orders.parts.len(), orders.redraws);
+        if client.configured && !orders.animate && (drawn, parts, redraws) != wanted {
             client.draw(&handle, orders.seed)?;
         } else if client.configured && orders.animate && !client.callback_pending {
             client.draw(&handle, next(drawn))?;
@@ -152,16 +153,31 @@ impl Client {
         };
         let buffer = self.buffers.get_mut(&id).ok_or("a buffer")?;
         pattern::draw(buffer.memory.pixels(), size.0, seed);
+        let Orders { parts, redraws, .. } = self.shared.orders();
+        for (left, top, width, height, seed) in &parts {
+            for y in *top..(top + height).min(size.1) {
+                for x in *left..(left + width).min(size.0) {
+                    buffer.memory.pixels()[(y * size.0 + x) as usize] = pattern::pattern(x, y, *seed);
+                }
+            }
+        }
         buffer.busy = true;
         self.surface.attach(Some(&buffer.buffer), 0, 0);
-        self.surface.damage_buffer(0, 0, i32::MAX, i32::MAX);
+        let before = self.shared.seen().clone();
+        if (before.size, before.seed, before.redraws) == (size, seed, redraws) && before.parts < parts.len() {
+            for (left, top, width, height, _) in &parts[before.parts..] {
+                self.surface.damage_buffer(*left as i32, *top as i32, *width as i32, *height as i32);
+            }
+        } else {
+            self.surface.damage_buffer(0, 0, i32::MAX, i32::MAX);
+        }
         if !self.callback_pending {
             self.surface.frame(handle, ());
             self.callback_pending = true;
         }
         self.surface.commit();
         self.shared.note(|seen| {
-            (seen.size, seen.seed) = (size, seed);
+            (seen.size, seen.seed, seen.parts, seen.redraws) = (size, seed, parts.len(), redraws);
             seen.drawn += 1;
         });
         Ok(())

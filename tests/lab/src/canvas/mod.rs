@@ -123,6 +123,10 @@ pub struct Seen {
     pub size: (u32, u32),
     /// The seed of the last picture drawn.
     pub seed: u32,
+    /// How many of the orders to [`paint`](Canvas::paint) the last picture drawn has.
+    pub parts: usize,
+    /// How many of the orders to [`redraw`](Canvas::redraw).
+    pub redraws: usize,
     /// Pictures drawn.
     pub drawn: u64,
     /// Frame callbacks: pictures that the desktop has presented, or as good as.
@@ -199,10 +203,23 @@ impl Seen {
 
 impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Seen { size, seed, drawn, shown, configures, fullscreen, keyboard, pointer, input, ended } = self;
+        let Seen {
+            size,
+            seed,
+            parts,
+            redraws: _,
+            drawn,
+            shown,
+            configures,
+            fullscreen,
+            keyboard,
+            pointer,
+            input,
+            ended,
+        } = self;
         writeln!(
             f,
-            "{}x{} (fullscreen: {fullscreen}), picture {seed}, drawn {drawn}, shown {shown}, configures {configures}",
+            "{}x{} (fullscreen: {fullscreen}), picture {seed} with {parts} parts, drawn {drawn}, shown {shown}, configures {configures}",
             size.0, size.1
         )?;
         writeln!(f, "keyboard focus: {keyboard}, pointer: {pointer:?}, ended: {ended:?}")?;
@@ -222,9 +239,15 @@ struct Shared {
     wake: rustix::fd::OwnedFd,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+/// A rectangle of another picture: left, top, width and height in pixels, and the seed.
+pub type Part = (u32, u32, u32, u32, u32);
+
+#[derive(Clone, Debug, Default)]
 struct Orders {
     seed: u32,
+    /// Painted over the picture, in this order.
+    parts: Vec<Part>,
+    redraws: usize,
     animate: bool,
     quit: bool,
 }
@@ -240,7 +263,7 @@ impl Shared {
     }
 
     fn orders(&self) -> Orders {
-        *self.orders.lock().unwrap_or_else(PoisonError::into_inner)
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn order(&self, change: impl FnOnce(&mut Orders)) {
@@ -280,7 +303,17 @@ impl Canvas {
 
     /// Draws another picture.
     pub fn show(&self, seed: u32) {
-        self.shared.order(|orders| (orders.seed, orders.animate) = (seed, false));
+        self.shared.order(|orders| *orders = Orders { seed, quit: orders.quit, ..Orders::default() });
+    }
+
+    /// Draws the same once more, and tells the desktop that all of it has changed.
+    pub fn redraw(&self) {
+        self.shared.order(|orders| orders.redraws += 1);
+    }
+
+    /// Paints a part of another picture over this one, and tells the desktop that nothing else has changed.
+    pub fn paint(&self, part: Part) {
+        self.shared.order(|orders| orders.parts.push(part));
     }
 
     /// Draws the next seed's picture at every frame callback, or stops doing so.
