@@ -3,9 +3,9 @@
 mod common;
 
 use common::SOON;
-use common::world::{AR24, GREEN, LINEAR, RED, TILED, World, XR24, gpu, wolf};
+use common::world::{AR24, GREEN, LINEAR, ODD, RED, TILED, World, XR24, gpu, wolf};
 use fake_guest::{Blocks, Fill, Frame, Offer, Pixels, PlainMemory, ProducerOptions};
-use fake_host::{BufferKind, Dmabuf, fourcc};
+use fake_host::{BufferKind, Dmabuf, Tranche, fourcc};
 use libspa::sys;
 
 /// What every block of pixels is made of, over and over.
@@ -189,4 +189,25 @@ fn memory_of_another_kind_than_agreed_on_is_not_shown() {
         let ended = world.end();
         assert!(ended.log.contains("is in another kind of memory than was agreed on"), "{}", ended.log);
     }
+}
+
+#[test]
+fn a_host_that_lists_everything_is_offered_for_what_the_guest_has() {
+    let all: Vec<u32> = wolf_bridge::video::format::ALL.into_iter().map(|format| format.fourcc()).collect();
+    // No event of the protocol has more than 4096 bytes.
+    let of_all = (0..20).flat_map(|it| all.iter().map(move |fourcc| (*fourcc, ODD + it)));
+    let pairs: Vec<(u32, u64)> = of_all.chain((20..200).map(|it| (XR24, ODD + it))).collect();
+    let world = World::new(wolf().shm_formats(all.clone()), ProducerOptions::default());
+    world.show(RED);
+    assert_eq!(world.kind().fourcc(), Some(XR24));
+    world.end();
+    // As many modifiers as fit an offer, and more.
+    let tranche = |formats: Vec<(u32, u64)>| Tranche { device: 0, scanout: false, formats };
+    let few = all.iter().map(|fourcc| (*fourcc, LINEAR)).collect();
+    let tranches = vec![tranche(pairs), tranche(few)];
+    let host = wolf().dmabuf(Dmabuf::Feedback { version: 5, main_device: 0, tranches });
+    let world = World::new(host.shm_formats(all), gpu(&[ODD + 63, LINEAR]));
+    world.send(Fill::Solid(COLOUR));
+    assert_eq!(world.modifier(), Some((XR24, ODD + 63)));
+    world.end();
 }

@@ -459,6 +459,12 @@ impl Bridge {
                     self.committed(taken, Return::Copied, Path::Copy, reason.text());
                     return;
                 }
+                if !std::mem::replace(&mut self.frames.said_bad, true) {
+                    warn!(
+                        "a frame of the guest cannot be copied ({}); not shown, the last good one stays",
+                        reason.text()
+                    );
+                }
             }
             Prepared::Refused => self.refused(frame.negotiated),
             Prepared::Unlisted => debug!(negotiated = ?frame.negotiated, "the host takes this no more"),

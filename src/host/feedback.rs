@@ -1,6 +1,7 @@
 //! Which DMA-BUFs the host takes: linux-dmabuf's modifier events (version 3) or its feedback (4, 5).
 //! A table that cannot be read counts as no table.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt as _;
@@ -82,7 +83,9 @@ impl Feedback {
 
     /// zwp_linux_dmabuf_v1.modifier of version 3; hosts repeat pairs.
     pub fn modifier(&mut self, fourcc: u32, modifier: u64) {
-        add(&mut self.rounds(Scope::Default).formats, fourcc, modifier);
+        let formats = &mut self.rounds(Scope::Default).formats;
+        let pair = pair(fourcc, modifier).filter(|pair| !formats.contains(pair));
+        formats.extend(pair);
     }
 
     /// zwp_linux_dmabuf_feedback_v1.format_table.
@@ -142,9 +145,12 @@ impl Feedback {
             tranche.scanout && devices.is_some_and(|(target, main)| !same_device(target, main))
         };
         let (mut formats, mut ends) = (Vec::new(), Vec::new());
+        // Lists are long: looking each pair up in one would take a while.
+        let mut listed = HashSet::new();
         for tranche in std::mem::take(&mut rounds.tranches) {
             if !elsewhere(&tranche) {
-                tranche.pairs.iter().for_each(|(fourcc, modifier)| add(&mut formats, *fourcc, *modifier));
+                let pairs = tranche.pairs.iter().filter_map(|(fourcc, modifier)| pair(*fourcc, *modifier));
+                formats.extend(pairs.filter(|pair| listed.insert(*pair)));
                 // One without anything new does not count.
                 if ends.last().copied().unwrap_or(0) < formats.len() {
                     ends.push(formats.len());
@@ -178,9 +184,9 @@ fn same_device(one: u64, other: u64) -> bool {
     one == other || device(one).zip(device(other)).is_none_or(|(one, other)| one == other)
 }
 
-fn add(formats: &mut Vec<(PixelFormat, u64)>, fourcc: u32, modifier: u64) {
-    let pair = PixelFormat::from_fourcc(fourcc).map(|format| (format, modifier));
-    formats.extend(pair.filter(|pair| !formats.contains(pair)));
+/// A pair by our name, if there is one.
+fn pair(fourcc: u32, modifier: u64) -> Option<(PixelFormat, u64)> {
+    PixelFormat::from_fourcc(fourcc).map(|format| (format, modifier))
 }
 
 fn read_table(file: &File, size: usize) -> Result<Vec<(u32, u64)>, String> {
