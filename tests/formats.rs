@@ -196,7 +196,7 @@ fn a_host_that_lists_everything_is_offered_for_what_the_guest_has() {
     let all: Vec<u32> = wolf_bridge::video::format::ALL.into_iter().map(|format| format.fourcc()).collect();
     // No event of the protocol has more than 4096 bytes.
     let of_all = (0..20).flat_map(|it| all.iter().map(move |fourcc| (*fourcc, ODD + it)));
-    let pairs: Vec<(u32, u64)> = of_all.chain((20..200).map(|it| (XR24, ODD + it))).collect();
+    let pairs: Vec<(u32, u64)> = of_all.chain((20..900).map(|it| (XR24, ODD + it))).collect();
     let world = World::new(wolf().shm_formats(all.clone()), ProducerOptions::default());
     world.show(RED);
     assert_eq!(world.kind().fourcc(), Some(XR24));
