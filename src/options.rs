@@ -30,11 +30,13 @@ pub enum StatsFormat {
 /// Who draws the guest's pointer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum CursorMode {
-    /// The guest, into its frames; the host's is hidden over the window. Right everywhere
+    /// The guest, into its frames; the host's is hidden over the window. The default, since it is right with every
+    /// host and guest
     #[default]
     Embedded,
-    /// The host, with the guest's picture of it: it moves before the guest knows, and costs the guest no frames.
-    /// Wants PipeWire 1.4.8 or newer, and a host that heeds the hotspot (older builds of Wolf do not)
+    /// The host, with the guest's picture of it: it moves before the guest knows of it, and costs no frames. Needs
+    /// PipeWire 1.4.8 or newer here (older ones have a memory bug with it) and a host that heeds the hotspot (older builds
+    /// of Wolf do not, and all hide it 5 s after its last motion)
     Host,
     /// Nobody
     Hidden,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use common::world::{BLUE, GREEN, RED, World, coded, wolf};
 use common::{SOON, wait_for};
 use fake_guest::{
-    Cursor, DeviceKind, EisOptions, Fill, Frame, GuestOptions, Metas, MutterOptions, ProducerOptions, Pushed,
+    Cursor, DeviceKind, EisOptions, Fill, Frame, GuestOptions, Metas, MutterOptions, Notify, ProducerOptions, Pushed,
     RegionMode,
 };
 use fake_host::{Builder, Output, Rect, Seen};
@@ -199,6 +199,29 @@ fn a_crop_is_what_is_seen() {
     }
     let ended = world.end();
     assert_eq!(ended.log.matches("crops its frames").count(), 1, "{}", ended.log);
+}
+
+#[test]
+fn the_pointer_points_into_what_is_seen() {
+    // Without EIS, whose regions are the guest's business.
+    let world = of_gnome(44, RegionMode::Stream, wolf(), &[]);
+    let pointed = |at: (f64, f64), place: (f64, f64)| {
+        wait_for("the place", SOON, || {
+            world.host.pointer().move_to(at.0, at.1);
+            let notified = world.guest.mutter.state().notified;
+            let last = notified.iter().rev().find_map(|it| match it {
+                Notify::MotionAbsolute(_, x, y) => Some((*x, *y)),
+                _ => None,
+            });
+            last.filter(|(x, y)| (x - place.0).abs() < 1.0 && (y - place.1).abs() < 1.0)
+        })
+    };
+    pointed((640.0, 360.0), (640.0, 360.0));
+    frame(&world, GREEN.0, |frame| frame.crop = Some((100, 50, 640, 360)));
+    pointed((640.0, 360.0), (420.0, 230.0));
+    frame(&world, GREEN.0, |frame| frame.crop = None);
+    pointed((320.0, 180.0), (320.0, 180.0));
+    world.end();
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::options::{CursorMode, Pace, VideoMemory};
 use crate::stats::Path;
 use crate::video::frame::{BufferId, Frame, Kind, Negotiated};
 use crate::video::mailbox::{Fate, Mailbox, Return, Taken};
-use crate::video::meta::Damage;
+use crate::video::meta::{Damage, Transform};
 use crate::video::negotiation::{Negotiation, Offer};
 use crate::video::pace::Pacer;
 use crate::video::pods::StreamSize;
@@ -89,6 +89,8 @@ pub struct Frames {
     shown: Option<(Negotiated, Path)>,
     /// What changed in frames that were not shown, since the last commit.
     pub(super) unshown: Damage,
+    /// The frame on the screen is cropped or turned.
+    placed: bool,
     said_bad: bool,
     said_copy: bool,
     said_stalled: bool,
@@ -504,6 +506,12 @@ impl Bridge {
         self.frame_lent(&mut frame, back);
         self.frames.shown = Some((frame.negotiated, path));
         self.frames.unshown = Damage::NONE;
+        let placed = frame.metas.crop.is_some() || frame.metas.transform != Transform::Normal;
+        if placed || std::mem::replace(&mut self.frames.placed, placed) {
+            self.frames.placed = placed;
+            let visible = self.host.visible(&frame);
+            self.input.set_visible((visible.x, visible.y), (visible.width, visible.height));
+        }
         self.settle(fate);
         self.count_lent();
         if self.stats.path != path {

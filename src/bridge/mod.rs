@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use calloop::futures::Scheduler;
 use calloop::signals::{Signal, Signals};
 use calloop::{EventLoop, LoopHandle, RegistrationToken};
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 use wayland_client::EventQueue;
 
 use crate::bridge::frames::Frames;
@@ -23,9 +23,9 @@ use crate::host::{Host, HostEvent};
 use crate::input::ei::EiError;
 use crate::input::event::InputEvent;
 use crate::input::path::InputPath;
-use crate::options::{OnClose, Options};
+use crate::options::{CursorMode, OnClose, Options};
 use crate::stats::{Latencies, Report, Stats};
-use crate::video::stream::VideoEvent;
+use crate::video::stream::{self, VideoEvent};
 
 mod frames;
 mod pace;
@@ -76,6 +76,11 @@ impl Bridge {
         let mut stats = Stats::default();
         if report.is_some() {
             stats.latencies = Latencies::keep();
+        }
+        if let (CursorMode::Host, Some(version)) = (options.cursor, stream::unsafe_with_cursor()) {
+            warn!(
+                "PipeWire {version} has a memory bug that --cursor host can bring out; use 1.4.8 or newer, or leave it out"
+            );
         }
         let (host, host_queue) = Host::connect(&options)?;
         let mut event_loop = EventLoop::<Bridge>::try_new().context("no event loop")?;

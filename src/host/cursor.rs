@@ -9,7 +9,7 @@ use wayland_client::protocol::wl_surface::WlSurface;
 use wayland_protocols::wp::viewporter::client::wp_viewport::WpViewport;
 
 use crate::host::{Host, Quiet};
-use crate::video::meta::{Cursor, CursorImage};
+use crate::video::cursor::{Cursor, CursorImage};
 
 /// Bytes that cursors may take together: reached only with a host that gives none back.
 const ENOUGH: usize = 64 << 20;

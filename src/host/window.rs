@@ -200,6 +200,15 @@ impl Host {
         }
     }
 
+    /// The part of a frame that the window shows of it, upright, in pixels.
+    pub fn visible(&self, frame: &Frame) -> Rect {
+        let size = (frame.negotiated.width, frame.negotiated.height);
+        match &self.extras.viewporter {
+            Some(_) => frame.metas.visible(size),
+            None => Rect::whole(frame.metas.transform.upright(size)),
+        }
+    }
+
     /// Shows a buffer with this frame: attach, damage since the frame shown before, geometry, frame callback, commit.
     ///
     /// False when the window may not show anything yet.

@@ -75,6 +75,13 @@ impl InputPath {
         self.stream = Some(Region { x: 0.0, y: 0.0, width: width.into(), height: height.into() });
     }
 
+    /// The part of the stream that the window shows, upright, in pixels.
+    pub fn set_visible(&mut self, (x, y): (u32, u32), (width, height): (u32, u32)) {
+        if let Some(stream) = &mut self.stream {
+            *stream = Region { x: x.into(), y: y.into(), width: width.into(), height: height.into() };
+        }
+    }
+
     /// The first frame since the stream's format settled: the guest's monitor stands. An EIS server has told so
     /// itself, by a new device.
     pub fn stream_shown(&mut self) {

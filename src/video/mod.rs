@@ -2,6 +2,7 @@
 //! [`mailbox`] which frame goes next (pure), [`pods`] and [`stream`] talk to PipeWire.
 //! Nothing here knows of Wayland.
 
+pub mod cursor;
 pub mod driver;
 pub mod format;
 pub mod frame;

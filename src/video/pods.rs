@@ -11,6 +11,7 @@ use libspa::sys;
 use libspa::utils::{Choice, ChoiceEnum, ChoiceFlags, Fraction, Id, Rectangle, SpaTypes};
 
 use crate::options::MAX_SIDE;
+use crate::video::cursor::{MAX_CURSOR, cursor_size};
 use crate::video::format::PixelFormat;
 use crate::video::frame::Negotiated;
 use crate::video::meta;
@@ -139,8 +140,8 @@ pub fn buffer_params(is_dmabuf: bool, cursor: bool, sync: bool) -> Vec<Vec<u8>> 
         Some(meta_param(sys::SPA_META_VideoTransform, size_of::<sys::spa_meta_videotransform>(), None)),
         // Mutter wants exactly 384x384, and others other sizes.
         cursor.then(|| {
-            let sides = (meta::cursor_size(1, 1), meta::cursor_size(meta::MAX_CURSOR, meta::MAX_CURSOR));
-            meta_param(sys::SPA_META_Cursor, meta::cursor_size(384, 384), Some(sides))
+            let sides = (cursor_size(1, 1), cursor_size(MAX_CURSOR, MAX_CURSOR));
+            meta_param(sys::SPA_META_Cursor, cursor_size(384, 384), Some(sides))
         }),
         // With any other size there would be none.
         sync.then(|| meta_param(sync_spa::SPA_META_SYNC_TIMELINE, sync_spa::SYNC_TIMELINE_SIZE, None)),

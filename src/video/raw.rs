@@ -1,6 +1,7 @@
 //! The few functions that touch PipeWire's C structs, each with the reason why it may.
 //! They only read, dequeue and queue; all decisions are elsewhere.
 
+use std::ffi::CStr;
 use std::ffi::CString;
 use std::fs::File;
 use std::os::fd::BorrowedFd;
@@ -68,6 +69,12 @@ pub fn set_property(stream: &Stream, key: &str, value: &str) {
     let dict = sys::spa_dict { flags: 0, n_items: 1, items: &raw const item };
     // SAFETY: both strings and the item live through the call, which copies them.
     unsafe { pw_stream_update_properties(stream.as_raw_ptr(), &raw const dict) };
+}
+
+/// The version of libpipewire at run time.
+pub fn library_version() -> &'static str {
+    // SAFETY: the library's own constant, a string that ends with NUL.
+    unsafe { CStr::from_ptr(pipewire::sys::pw_get_library_version()) }.to_str().unwrap_or_default()
 }
 
 /// Takes the next filled buffer.

@@ -23,9 +23,10 @@ use thiserror::Error;
 use tracing::{debug, info, trace};
 
 use crate::clock;
+use crate::video::cursor::{Cursor, CursorTracker};
 use crate::video::driver::{Guest, Probe, SUPPORTS_LAZY};
 use crate::video::frame::{BufferId, Frame, Negotiated, Plane};
-use crate::video::meta::{BadMeta, Cursor, CursorTracker};
+use crate::video::meta::BadMeta;
 use crate::video::negotiation::Offer;
 use crate::video::pods::{self, Settled, StreamSize};
 use crate::video::rate::MaxRate;
@@ -153,6 +154,22 @@ pub struct Wishes {
     pub sync: Option<SyncDevice>,
     /// Whether it is to follow [`VideoStream::trigger`], if it can.
     pub drive: bool,
+}
+
+/// The first version of libpipewire without a memory bug that the pointer's metadata brings out (its merge request
+/// 2538); compositors do not offer that metadata with older ones.
+const SAFE_WITH_CURSOR: [u32; 3] = [1, 4, 8];
+
+/// The version of the libpipewire here, if it is too old for the pointer beside the frames.
+pub fn unsafe_with_cursor() -> Option<&'static str> {
+    let version = raw::library_version();
+    is_older(version, SAFE_WITH_CURSOR).then_some(version)
+}
+
+fn is_older(version: &str, than: [u32; 3]) -> bool {
+    let mut numbers = version.split(['.', '-']).map(|number| number.parse::<u32>().unwrap_or(0));
+    let version: [u32; 3] = std::array::from_fn(|_| numbers.next().unwrap_or(0));
+    version < than
 }
 
 /// One consumer stream, with its own connection.
@@ -492,5 +509,24 @@ fn listen(stream: &StreamRc, shared: &Rc<RefCell<Shared>>) -> Result<StreamListe
 fn answer(stream: &Stream, params: &[Vec<u8>]) {
     if let Err(error) = stream.update_params(&mut as_pods(params)) {
         debug!(%error, "buffer parameters were refused");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_as_numbers() {
+        for (version, older) in [
+            ("0.3.65", true),
+            ("1.4.2", true),
+            ("1.4.8", false),
+            ("1.4.10", false),
+            ("1.10", false),
+            ("1.5.0-rc1", false),
+        ] {
+            assert_eq!(is_older(version, SAFE_WITH_CURSOR), older, "{version}");
+        }
     }
 }

@@ -1,0 +1,217 @@
+//! The guest's pointer, as it comes beside the frames: reads its picture from the bytes of PipeWire's cursor metas,
+//! and follows it over the buffers. Pure.
+//!
+//! Layouts are those of `spa/buffer/meta.h`. Everything in them is the guest's word: nothing here trusts a size.
+
+use libspa::sys;
+
+use crate::video::meta::{BadMeta, word};
+
+/// The longest side of a cursor that is taken; Mutter's buffers have room for 384.
+pub const MAX_CURSOR: u32 = 1024;
+
+/// Bytes of a cursor meta with room for a bitmap of these sides.
+pub const fn cursor_size(width: u32, height: u32) -> usize {
+    size_of::<sys::spa_meta_cursor>() + size_of::<sys::spa_meta_bitmap>() + width as usize * height as usize * 4
+}
+
+/// What the guest's pointer looks like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cursor {
+    /// It is not to be seen.
+    Hidden,
+    /// Like this.
+    Image(CursorImage),
+}
+
+/// A picture of a pointer.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CursorImage {
+    /// Width and height in pixels of the stream, 1 to [`MAX_CURSOR`].
+    pub size: (u32, u32),
+    /// The pixel that points, within the picture.
+    pub hotspot: (u32, u32),
+    /// DRM ARGB8888, premultiplied: bytes blue, green, red, alpha, rows without gaps.
+    pub pixels: Vec<u8>,
+}
+
+impl std::fmt::Debug for CursorImage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CursorImage").field("size", &self.size).field("hotspot", &self.hotspot).finish_non_exhaustive()
+    }
+}
+
+/// Follows the guest's pointer over its buffers: each tells whether the pointer is there, and its picture only when
+/// that has changed.
+#[derive(Debug, Default)]
+pub struct CursorTracker {
+    /// Whether the pointer was in the last buffer's stream; `None` before the first.
+    there: Option<bool>,
+    shape: Option<Cursor>,
+}
+
+impl CursorTracker {
+    /// Reads a `spa_meta_cursor`; what the pointer looks like now, if that has changed.
+    ///
+    /// # Errors
+    ///
+    /// [`BadMeta::Cursor`]; nothing has changed then.
+    pub fn read(&mut self, bytes: &[u8]) -> Result<Option<Cursor>, BadMeta> {
+        let Some(id) = word(bytes, 0) else { return Ok(None) };
+        if id == 0 {
+            // Its picture is told again only when it is another one.
+            let left = self.there.replace(false) != Some(false);
+            return Ok(left.then_some(Cursor::Hidden));
+        }
+        let shape = read_bitmap(bytes)?;
+        let entered = self.there.replace(true) != Some(true);
+        if shape.is_some() {
+            self.shape.clone_from(&shape);
+            return Ok(shape);
+        }
+        Ok(if entered { self.shape.clone() } else { None })
+    }
+}
+
+/// The bitmap of a cursor; `None` when it is as before.
+fn read_bitmap(bytes: &[u8]) -> Result<Option<Cursor>, BadMeta> {
+    // Each number is read once: the guest can change them meanwhile.
+    let hotspot = (word(bytes, 16), word(bytes, 20));
+    let at = word(bytes, 24).unwrap_or(0) as usize;
+    if at == 0 {
+        return Ok(None);
+    }
+    if at < size_of::<sys::spa_meta_cursor>() {
+        return Err(BadMeta::Cursor);
+    }
+    parse_bitmap(bytes.get(at..).ok_or(BadMeta::Cursor)?, hotspot).ok_or(BadMeta::Cursor).map(Some)
+}
+
+fn parse_bitmap(bytes: &[u8], hotspot: (Option<u32>, Option<u32>)) -> Option<Cursor> {
+    let (format, width, height) = (word(bytes, 0)?, word(bytes, 4)?, word(bytes, 8)?);
+    let (stride, offset) = (word(bytes, 12)?, word(bytes, 16)? as usize);
+    // Mutter's empty sprite is all zeroes; others leave out the pixels.
+    if width == 0 || height == 0 || offset == 0 {
+        return Some(Cursor::Hidden);
+    }
+    // The bytes of a pixel as blue, green, red and alpha.
+    let order: [usize; 4] = match format {
+        sys::SPA_VIDEO_FORMAT_RGBA => [2, 1, 0, 3],
+        sys::SPA_VIDEO_FORMAT_BGRA => [0, 1, 2, 3],
+        sys::SPA_VIDEO_FORMAT_ARGB => [3, 2, 1, 0],
+        sys::SPA_VIDEO_FORMAT_ABGR => [1, 2, 3, 0],
+        _ => return None,
+    };
+    let row = width as usize * 4;
+    if width > MAX_CURSOR
+        || height > MAX_CURSOR
+        || (stride as usize) < row
+        || offset < size_of::<sys::spa_meta_bitmap>()
+    {
+        return None;
+    }
+    let rows = bytes.get(offset..)?;
+    let mut pixels = Vec::with_capacity(row * height as usize);
+    for line in 0..height as usize {
+        let line = rows.get(line.checked_mul(stride as usize)?..)?.get(..row)?;
+        pixels.extend(line.chunks_exact(4).flat_map(|pixel| order.map(|byte| pixel[byte])));
+    }
+    // A hotspot outside, or a negative one, is no reason to show no pointer.
+    let inside = |at: Option<u32>, length: u32| (at.unwrap_or(0) as i32).clamp(0, length as i32 - 1) as u32;
+    let hotspot = (inside(hotspot.0, width), inside(hotspot.1, height));
+    Some(Cursor::Image(CursorImage { size: (width, height), hotspot, pixels }))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn bytes(words: &[u32]) -> Vec<u8> {
+        words.iter().flat_map(|word| word.to_ne_bytes()).collect()
+    }
+
+    fn cursor(id: u32, hotspot: (i32, i32), bitmap: &[u32], pixels: &[u8]) -> Vec<u8> {
+        let at = if bitmap.is_empty() { 0 } else { 28 };
+        let head = bytes(&[id, 0, 5, 6, hotspot.0 as u32, hotspot.1 as u32, at]);
+        [head, bytes(bitmap), pixels.to_vec()].concat()
+    }
+
+    const RGBA: u32 = sys::SPA_VIDEO_FORMAT_RGBA;
+
+    fn arrow() -> Vec<u8> {
+        cursor(1, (1, 0), &[RGBA, 2, 1, 8, 20], &[1, 2, 3, 4, 5, 6, 7, 8])
+    }
+
+    fn arrow_image() -> Cursor {
+        Cursor::Image(CursorImage { size: (2, 1), hotspot: (1, 0), pixels: vec![3, 2, 1, 4, 7, 6, 5, 8] })
+    }
+
+    #[test]
+    fn the_pointer_leaves_and_comes_back_as_it_was() {
+        let mut tracker = CursorTracker::default();
+        assert_eq!(tracker.read(&arrow()), Ok(Some(arrow_image())));
+        let moved = cursor(1, (0, 0), &[], &[]);
+        assert_eq!(tracker.read(&moved), Ok(None));
+        let gone = cursor(0, (0, 0), &[], &[]);
+        assert_eq!(tracker.read(&gone), Ok(Some(Cursor::Hidden)));
+        assert_eq!(tracker.read(&gone), Ok(None));
+        assert_eq!(tracker.read(&moved), Ok(Some(arrow_image())));
+        assert_eq!(tracker.read(&cursor(1, (0, 0), &[0, 0, 0, 0, 0], &[])), Ok(Some(Cursor::Hidden)));
+        assert_eq!(tracker.read(&[]), Ok(None));
+    }
+
+    #[test]
+    fn every_byte_order_of_a_cursor_is_read() {
+        for (format, pixel) in [
+            (RGBA, [1, 2, 3, 4]),
+            (sys::SPA_VIDEO_FORMAT_BGRA, [3, 2, 1, 4]),
+            (sys::SPA_VIDEO_FORMAT_ARGB, [4, 1, 2, 3]),
+            (sys::SPA_VIDEO_FORMAT_ABGR, [4, 3, 2, 1]),
+        ] {
+            let read = CursorTracker::default().read(&cursor(1, (0, 0), &[format, 1, 1, 4, 20], &pixel));
+            let Ok(Some(Cursor::Image(image))) = read else { panic!("{read:?}") };
+            assert_eq!(image.pixels, [3, 2, 1, 4]);
+        }
+    }
+
+    #[test]
+    fn absurd_cursors_change_nothing() {
+        let mut tracker = CursorTracker::default();
+        assert!(tracker.read(&arrow()).is_ok());
+        for bitmap in [
+            [RGBA, 2, 2, 8, 20],
+            [RGBA, u32::MAX, u32::MAX, u32::MAX, 20],
+            [RGBA, u32::MAX, 1, 4, 20],
+            [RGBA, 1, MAX_CURSOR + 1, 0, 20],
+            [RGBA, 2, 1, 7, 20],
+            [RGBA, 2, 1, 8, 19],
+            [RGBA, 2, 1, 8, u32::MAX],
+            [sys::SPA_VIDEO_FORMAT_NV12, 2, 1, 8, 20],
+        ] {
+            let absurd = cursor(1, (0, 0), &bitmap, &[1, 2, 3, 4, 5, 6, 7, 8]);
+            assert_eq!(tracker.read(&absurd), Err(BadMeta::Cursor), "{bitmap:?}");
+        }
+        for at in [1, 27, 1000, u32::MAX] {
+            assert_eq!(tracker.read(&bytes(&[1, 0, 0, 0, 0, 0, at])), Err(BadMeta::Cursor), "{at}");
+        }
+        assert_eq!(tracker.read(&cursor(1, (0, 0), &[], &[])), Ok(None));
+        let far = cursor(1, (-7, 700), &[RGBA, 2, 1, 8, 20], &[0; 8]);
+        let Ok(Some(Cursor::Image(image))) = tracker.read(&far) else { panic!() };
+        assert_eq!(image.hotspot, (0, 0));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_are_too_strange(bytes in proptest::collection::vec(any::<u8>(), 0..200), small in any::<bool>()) {
+            // Small numbers get further.
+            let bytes: Vec<u8> =
+                bytes.chunks(4).flat_map(|word| if small { vec![word[0] % 64, 0, 0, 0] } else { word.to_vec() }).collect();
+            if let Ok(Some(Cursor::Image(image))) = CursorTracker::default().read(&bytes) {
+                prop_assert_eq!(image.pixels.len(), image.size.0 as usize * image.size.1 as usize * 4);
+                prop_assert!(image.hotspot.0 < image.size.0 && image.hotspot.1 < image.size.1);
+            }
+        }
+    }
+}
