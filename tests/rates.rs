@@ -102,26 +102,15 @@ fn measure(suite: Suite, source: &str, pace: &str, seconds: f64) {
     if monitor {
         args.extend(["--monitor", "Meta-0"]);
     }
-    let bridge = Bridge::start(host.socket(), &gnome.env(), &args);
+    let bridge = match suite {
+        Suite::Forky => Bridge::start_with_libraries(&suite.root(), host.socket(), &gnome.env(), &args),
+        _ => Bridge::start(host.socket(), &gnome.env(), &args),
+    };
     wait_for("a picture in the host", SOON, || (host.look(|seen| seen.frame_count()) > 0).then_some(()));
     let canvas = canvas.unwrap_or_else(|| Canvas::open(&gnome.wayland_socket(), 7));
     bridge.expect(canvas.wait_for_size(width as u32, height as u32, SOON));
     canvas.animate(true);
     std::thread::sleep(Duration::from_secs(3));
-    if std::env::var_os("WB_SINGLE").is_some() {
-        canvas.animate(false);
-        std::thread::sleep(Duration::from_secs(2));
-        for n in 0..5 {
-            println!(
-                "show {:?} frames {}",
-                std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_micros() % 60_000_000,
-                bridge.counter("frames_in")
-            );
-            canvas.show(10 + n);
-            std::thread::sleep(Duration::from_secs(1));
-        }
-        canvas.animate(true);
-    }
     for _ in 0..2 {
         window("bridge", &canvas, Some(&bridge));
     }

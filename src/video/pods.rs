@@ -16,7 +16,7 @@ use crate::video::format::PixelFormat;
 use crate::video::frame::Negotiated;
 use crate::video::meta;
 use crate::video::negotiation::Offer;
-use crate::video::rate::MaxRate;
+use crate::video::rate::{MaxRate, NO_RATE};
 use crate::video::sync_spa;
 
 /// The size to ask for.
@@ -30,10 +30,26 @@ pub enum StreamSize {
 
 /// Serialized EnumFormat params for these offers, best first.
 pub fn enum_formats(offers: &[Offer], size: StreamSize, rate: MaxRate) -> Vec<Vec<u8>> {
-    offers.iter().filter_map(|offer| serialize(Value::Object(enum_format(offer, size, rate)))).collect()
+    let rates = match size {
+        // The rate of a virtual monitor is the refresh rate it gets: exactly this one.
+        StreamSize::Fixed(..) => vec![Value::Fraction(fraction(rate))],
+        // For guests that do not take the first.
+        StreamSize::Any => vec![Value::Fraction(fraction(NO_RATE)), any_rate(rate)],
+    };
+    let each = rates.iter().flat_map(|rate| offers.iter().map(move |offer| enum_format(offer, size, rate.clone())));
+    each.filter_map(|object| serialize(Value::Object(object))).collect()
 }
 
-fn enum_format(offer: &Offer, size: StreamSize, rate: MaxRate) -> Object {
+fn any_rate(best: MaxRate) -> Value {
+    let range = ChoiceEnum::Range {
+        default: fraction(best),
+        min: Fraction { num: 1, denom: 1 },
+        max: Fraction { num: 1000, denom: 1 },
+    };
+    Value::Choice(ChoiceValue::Fraction(Choice(ChoiceFlags::empty(), range)))
+}
+
+fn enum_format(offer: &Offer, size: StreamSize, rate: Value) -> Object {
     let mut object = libspa::pod::object!(
         SpaTypes::ObjectParamFormat,
         ParamType::EnumFormat,
@@ -77,23 +93,15 @@ fn enum_format(offer: &Offer, size: StreamSize, rate: MaxRate) -> Object {
         Fraction { num: 0, denom: 1 },
         Fraction { num: 1000, denom: 1 }
     ));
-    object.properties.push(match size {
-        // The rate of a virtual monitor is the refresh rate it gets: exactly this one.
-        StreamSize::Fixed(..) => property!(FormatProperties::VideoMaxFramerate, Fraction, fraction(rate)),
-        StreamSize::Any => property!(
-            FormatProperties::VideoMaxFramerate,
-            Choice,
-            Range,
-            Fraction,
-            fraction(rate),
-            Fraction { num: 1, denom: 1 },
-            Fraction { num: 1000, denom: 1 }
-        ),
-    });
+    object.properties.push(Property::new(FormatProperties::VideoMaxFramerate.as_raw(), rate));
     object
 }
 
-fn fraction(MaxRate(millihertz): MaxRate) -> Fraction {
+fn fraction(rate: MaxRate) -> Fraction {
+    let MaxRate(millihertz) = rate;
+    if rate == NO_RATE {
+        return Fraction { num: 0, denom: 0 };
+    }
     if millihertz % 1000 == 0 {
         Fraction { num: millihertz / 1000, denom: 1 }
     } else {

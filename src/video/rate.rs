@@ -2,16 +2,20 @@
 //!
 //! Mutter makes the first rate that comes with a size the virtual monitor's refresh, and then drops each frame that comes
 //! sooner than 1/rate after the one before: with clocks that are never exact, up to half of them. The same size
-//! with a higher rate leaves the refresh as it is and lifts that limit.
+//! with a higher rate leaves the refresh as it is and lifts that limit. A monitor that is there already offers its own
+//! refresh at most; with a rate of 0/0, which is neither more nor less than any other, it drops none (seen with 43, 48 and 50).
 
 use crate::video::pods::StreamSize;
 
-/// Frames in a thousand seconds.
+/// Frames in a thousand seconds; 0 for no rate at all, which is 0/0 as a fraction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MaxRate(pub u32);
 
 /// Lifts Mutter's limit; the most that it takes.
 pub const UNLIMITED: MaxRate = MaxRate(1_000_000);
+
+/// No limit, where the rate is not the monitor's refresh.
+pub const NO_RATE: MaxRate = MaxRate(0);
 
 /// What is assumed of a host that says nothing, or nothing that can be believed.
 pub const FALLBACK: MaxRate = MaxRate(60_000);

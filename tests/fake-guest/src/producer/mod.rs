@@ -76,6 +76,9 @@ pub struct ProducerState {
     pub out: usize,
     /// Frames queued.
     pub sent: u64,
+    /// Frames of an animation that came sooner than the negotiated maxFramerate allows, as far as that limits at all:
+    /// dropped, as Mutter does (43 to 48, and monitors in later versions).
+    pub too_early: u64,
     /// Frames skipped since no buffer was free.
     pub skipped: u64,
     /// Frames refused since the stream was not STREAMING.

@@ -47,6 +47,8 @@ pub(crate) struct Worker {
     pub(crate) quit: Cell<bool>,
     pub(crate) animation: Cell<Option<Animation>>,
     calm_since: Cell<Option<Instant>>,
+    /// When the last frame of an animation was sent.
+    recorded: Cell<Option<Instant>>,
 }
 
 #[derive(Clone, Copy)]
@@ -106,6 +108,7 @@ pub(crate) fn run(
         quit: Cell::new(false),
         animation: Cell::new(None),
         calm_since: Cell::new(None),
+        recorded: Cell::new(None),
     });
     let listener = listen(&stream, &worker)?;
     let offers = pods::offers(&worker.options.borrow());
@@ -420,6 +423,15 @@ impl Worker {
         }
     }
 
+    /// Mutter's rule: whole microseconds since the last frame, against those of the rate; a rate of 0 is none.
+    fn is_too_early(&self, now: Instant) -> bool {
+        let rate = self.inner.borrow().format.map_or((0, 1), |format| format.max_framerate);
+        let Some(last) = self.recorded.get().filter(|_| rate.0 > 0) else {
+            return false;
+        };
+        now.duration_since(last).as_micros() < 1_000_000 * u128::from(rate.1) / u128::from(rate.0)
+    }
+
     fn patience(&self) -> Duration {
         let animated =
             self.animation.get().map(|animation| animation.next.saturating_duration_since(Instant::now()).min(LOOK));
@@ -440,6 +452,11 @@ impl Worker {
         // A late tick is not made up for: frames come on time or not at all, as a display's do.
         animation.next = (animation.next + animation.period).max(now);
         self.animation.set(Some(animation));
+        if self.is_too_early(now) {
+            self.watch.update(|s| s.too_early += 1);
+            return;
+        }
+        self.recorded.set(Some(now));
         self.push(Fill::Coded(animation.frame), |_| {});
     }
 }
