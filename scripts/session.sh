@@ -31,9 +31,9 @@ start() {
   started=$!
 }
 
-# await SECONDS NAME PID CMD…: until CMD succeeds; fails when PID ends or the time is over
+# await SECONDS NAME PID CMD…: until CMD succeeds; fails when PID ends or the time is over (WB_PATIENCE times SECONDS)
 await() {
-  local until=$(($(date +%s) + $1)) name=$2 pid=$3
+  local until=$(($(date +%s) + $1 * ${WB_PATIENCE:-1})) name=$2 pid=$3
   shift 3
   until "$@" >/dev/null 2>&1; do
     kill -0 "$pid" 2>/dev/null || die "$name ended while starting" "$name"

@@ -18,6 +18,7 @@
 //! | [`guest`] | the inside: one file per kind of desktop, each yields a [`guest::Session`] |
 //! | [`video`] | PipeWire: negotiation, stream, frames, mailbox |
 //! | [`input`] | input events and their travel to the guest |
+//! | [`device`] | what the kernel says of DRM devices and DMA-BUFs |
 //! | [`stats`] | counters, latency histograms and their reports |
 //! | [`error`], [`logging`], [`clock`] | exit codes, the log, the time of frames |
 //!
@@ -29,6 +30,7 @@
 
 pub mod bridge;
 pub mod clock;
+pub mod device;
 pub mod error;
 pub mod guest;
 pub mod host;

@@ -3,88 +3,14 @@
 
 mod common;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
+use common::desktops::{HostKind, RealHost, shows};
 use common::{Bridge, wait_for};
-use lab::{Canvas, Gnome, Hands, Image, Suite, Sway, Weston, keys};
+use lab::{Canvas, Gnome, Hands, Suite, Sway, keys};
 
 /// Long enough for GNOME on a busy machine.
 const SOON: Duration = Duration::from_secs(30);
-
-/// The guest's pointer is part of its picture: so far from it nothing is.
-const POINTER: u32 = 64;
-
-enum HostKind {
-    Sway,
-    Weston,
-}
-
-enum RealHost {
-    Sway(Sway),
-    Weston(Weston),
-}
-
-impl RealHost {
-    fn start(kind: HostKind, width: u32, height: u32) -> Self {
-        match kind {
-            HostKind::Sway => Self::Sway(Sway::start(width, height)),
-            HostKind::Weston => Self::Weston(Weston::start(width, height)),
-        }
-    }
-
-    fn socket(&self) -> PathBuf {
-        match self {
-            Self::Sway(host) => host.socket(),
-            Self::Weston(host) => host.socket(),
-        }
-    }
-
-    fn resize(&self, width: u32, height: u32) {
-        match self {
-            Self::Sway(host) => host.resize(width, height),
-            Self::Weston(host) => host.resize(width, height),
-        }
-    }
-
-    fn screenshot(&self) -> Image {
-        match self {
-            Self::Sway(host) => host.screenshot(),
-            Self::Weston(host) => host.screenshot(),
-        }
-    }
-
-    fn hands(&self) -> Hands {
-        match self {
-            Self::Sway(host) => host.hands(),
-            Self::Weston(host) => host.hands(),
-        }
-    }
-}
-
-/// Takes pictures until the host shows this pattern, pixel for pixel, with the guest's pointer near the top or in
-/// the corner at the bottom right.
-fn shows(host: &RealHost, width: u32, height: u32, seed: u32) {
-    let area = |image: &Image| image.region(0, POINTER, width - POINTER, height - 2 * POINTER);
-    let expected = area(&Image::pattern(width, height, seed));
-    let mut wrong = String::new();
-    let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        wait_for("the guest's picture", SOON, || {
-            let image = host.screenshot();
-            if (image.width, image.height) != (width, height) {
-                wrong = format!("the host is {}x{}", image.width, image.height);
-                return None;
-            }
-            let checked = area(&image).check(&expected);
-            checked.map_err(|error| wrong = error.to_string()).ok()
-        });
-    }));
-    if found.is_err() {
-        let path = std::env::temp_dir().join("wolf-bridge-wrong.png");
-        let _ = host.screenshot().save(&path);
-        panic!("the host does not show the pattern of {width}x{height}: {wrong}; see {}", path.display());
-    }
-}
 
 /// The pointer reaches this pixel, in the guest.
 fn points(hands: &mut Hands, canvas: &Canvas, x: u32, y: u32) {

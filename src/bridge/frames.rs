@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tracing::{debug, info, warn};
 
 use crate::bridge::Bridge;
+use crate::bridge::devices::exporter;
 use crate::bridge::sync::Drawing;
 use crate::host::buffers::{CopyReason, Pixels, Prepared};
 use crate::host::size::WindowSize;
@@ -169,7 +170,7 @@ impl Bridge {
         let asked =
             if session.resizable { StreamSize::Fixed(window.pixels.0, window.pixels.1) } else { StreamSize::Any };
         self.frames.negotiation.forgive(Instant::now());
-        let offers = self.frames.negotiation.offers(&self.host.formats());
+        let offers = self.frames.negotiation.offers(&self.host_formats());
         if offers.is_empty() {
             return self.nothing_to_offer();
         }
@@ -195,7 +196,7 @@ impl Bridge {
 
     /// There is nothing that may be asked of the guest, or it has nothing of it.
     fn nothing_to_offer(&mut self) {
-        let why = self.frames.negotiation.why_not_dmabuf(&self.host.formats());
+        let why = self.frames.negotiation.why_not_dmabuf(&self.host_formats());
         self.lose_session(&format!("no frames: {why}, and --video dmabuf asks for nothing else; leave that out"));
     }
 
@@ -302,9 +303,10 @@ impl Bridge {
 
     /// Offers formats again, for the size that was last asked for.
     pub(super) fn offer_again(&mut self, why: &str) {
+        let host = self.host_formats();
         let (Some(video), Some(window)) = (&mut self.frames.video, self.frames.window) else { return };
         let rate = video.step.offered(self.options.refresh(window.refresh));
-        let offers = self.frames.negotiation.offers(&self.host.formats());
+        let offers = self.frames.negotiation.offers(&host);
         debug!(why, asked = ?video.asked, ?rate, offers = offers.len(), "offering formats");
         if offers.is_empty() {
             return self.nothing_to_offer();
@@ -316,7 +318,7 @@ impl Bridge {
 
     /// Offers formats again if they are others than the last time.
     pub(super) fn offer_changes(&mut self, why: &str) {
-        let offers = self.frames.negotiation.offers(&self.host.formats());
+        let offers = self.frames.negotiation.offers(&self.host_formats());
         if self.frames.video.as_ref().is_some_and(|video| video.offers != offers) {
             self.offer_again(why);
         }
@@ -450,7 +452,7 @@ impl Bridge {
                     Path::DmaBuf => "nothing is copied",
                     // Found out once, not for every frame.
                     _ if self.stats.path == Path::MemFd => self.stats.why,
-                    _ => self.frames.negotiation.why_not_dmabuf(&self.host.formats()),
+                    _ => self.frames.negotiation.why_not_dmabuf(&self.host_formats()),
                 };
                 self.committed(taken, back.unwrap_or(Return::OnRelease), path, why);
                 self.spare_only_buffer(path);
@@ -468,7 +470,7 @@ impl Bridge {
                     );
                 }
             }
-            Prepared::Refused => self.refused(frame.negotiated),
+            Prepared::Refused => self.refused(frame.negotiated, exporter(frame).as_deref()),
             Prepared::Unlisted => debug!(negotiated = ?frame.negotiated, "the host takes this no more"),
             Prepared::Bad(bad) => {
                 self.stats.bad_frames += 1;
@@ -564,8 +566,9 @@ impl Bridge {
     }
 
     pub(super) fn import_refused(&mut self, id: BufferId, negotiated: Negotiated) {
+        let exporter = self.frames.mailbox.waiting().filter(|frame| frame.buffer == id).and_then(exporter);
         self.drop_waiting_if(|frame| frame.buffer == id);
-        self.refused(negotiated);
+        self.refused(negotiated, exporter.as_deref());
     }
 
     /// The host keeps what it shows, and a DMA-BUF cannot be copied: a guest with a single one needs other memory.
@@ -578,10 +581,10 @@ impl Bridge {
     }
 
     /// The host takes no DMA-BUFs of this pair: offer without it.
-    fn refused(&mut self, negotiated: Negotiated) {
+    fn refused(&mut self, negotiated: Negotiated, exporter: Option<&str>) {
         let Some(modifier) = negotiated.modifier else { return };
         if self.frames.negotiation.refuse(negotiated.format, modifier, Instant::now()) {
-            info!(format = ?negotiated.format, modifier = %format!("{modifier:#x}"), "the host refused a dmabuf; offering without this pair");
+            self.tell_refusal(negotiated, modifier, exporter);
             self.offer_changes("the host refused a dmabuf");
         }
     }

@@ -27,6 +27,7 @@ use crate::options::{CursorMode, OnClose, Options};
 use crate::stats::{Latencies, Report, Stats};
 use crate::video::stream::{self, VideoEvent};
 
+mod devices;
 mod frames;
 mod pace;
 mod session;

@@ -184,6 +184,7 @@ impl Bridge {
         };
         self.input.attach(sink);
         self.guest.state = State::Live { number, session, input };
+        self.tell_devices();
         self.connect_video();
     }
 

@@ -33,6 +33,8 @@ pub struct Session {
     pub input: InputRoute,
     /// What the guest is, for the log.
     pub description: String,
+    /// The DRM nodes that the desktop has open; empty when that cannot be seen.
+    pub devices: Vec<u64>,
     /// Whether the stream's size follows what is asked for.
     pub resizable: bool,
     /// Whether damage is told in the stream's pixels on any monitor. Mutter before 50 tells it in logical pixels of

@@ -8,6 +8,7 @@ use std::os::unix::fs::FileExt as _;
 
 use tracing::{debug, warn};
 
+use crate::device;
 use crate::video::format::PixelFormat;
 
 /// One line of the format table: fourcc, padding, modifier (native-endian u32, u32, u64).
@@ -133,7 +134,7 @@ impl Feedback {
 
     /// done: the round is complete. True when what counts has changed.
     pub fn done(&mut self, scope: Scope) -> bool {
-        self.done_by(scope, same_device)
+        self.done_by(scope, device::is_same)
     }
 
     fn done_by(&mut self, scope: Scope, same_device: impl Fn(u64, u64) -> bool) -> bool {
@@ -172,16 +173,6 @@ fn read_device(bytes: &[u8]) -> Option<u64> {
         4 => u32::from_ne_bytes(bytes.try_into().ok()?).into(),
         _ => return None,
     })
-}
-
-/// Whether two device numbers are nodes of one device: a card and its render node have different ones.
-fn same_device(one: u64, other: u64) -> bool {
-    let device = |number: u64| {
-        let (major, minor) = (rustix::fs::major(number), rustix::fs::minor(number));
-        std::fs::canonicalize(format!("/sys/dev/char/{major}:{minor}/device")).ok()
-    };
-    // Without an answer from the kernel they are not told apart.
-    one == other || device(one).zip(device(other)).is_none_or(|(one, other)| one == other)
 }
 
 /// A pair by our name, if there is one.
@@ -320,11 +311,5 @@ mod tests {
             feedback.device(Scope::Default, bytes);
             assert_eq!(feedback.main_device(), device);
         }
-    }
-
-    #[test]
-    fn a_device_is_itself() {
-        // Neither has a device behind it that could be told from the other's.
-        assert!(same_device(0, 0) && same_device(rustix::fs::makedev(1, 3), rustix::fs::makedev(1, 5)));
     }
 }

@@ -138,6 +138,7 @@ impl Host {
             dmabuf: self.feedback.formats().to_vec(),
             tranche_ends: self.feedback.tranche_ends().to_vec(),
             silent: !self.answers_imports(),
+            elsewhere: false,
             shm: self.shm_formats(),
         }
     }

@@ -37,6 +37,8 @@ pub struct HostFormats {
     pub tranche_ends: Vec<usize>,
     /// The host leaves DMA-BUFs unanswered: none are offered.
     pub silent: bool,
+    /// The guest draws on another device: of DMA-BUFs only linear ones mean the same to both.
+    pub elsewhere: bool,
     /// wl_shm formats.
     pub shm: Vec<PixelFormat>,
 }
@@ -146,6 +148,7 @@ impl Negotiation {
                 let modifiers: Vec<u64> = tranche
                     .iter()
                     .filter(|(listed, modifier)| *listed == format && !self.is_refused(format, *modifier))
+                    .filter(|(_, modifier)| !host.elsewhere || *modifier == MOD_LINEAR)
                     .map(|(_, modifier)| *modifier)
                     .take(MAX_MODIFIERS)
                     .collect();
@@ -173,6 +176,8 @@ impl Negotiation {
             "as --video shm says"
         } else if host.dmabuf.is_empty() {
             "the host offers no dmabuf format we know"
+        } else if host.elsewhere {
+            "the guest draws on another device than the host"
         } else if host.silent {
             "the host does not say whether it takes dmabufs"
         } else if host.dmabuf.iter().all(|(format, modifier)| self.is_refused(*format, *modifier)) {
@@ -199,6 +204,7 @@ mod tests {
             ],
             tranche_ends: vec![4],
             silent: false,
+            elsewhere: false,
             shm: vec![PixelFormat::Argb8888, PixelFormat::Xrgb8888],
         }
     }
@@ -255,6 +261,16 @@ mod tests {
         assert!(negotiation.offers(&host()).iter().all(|offer| offer.modifiers.is_empty()));
         assert_eq!(negotiation.offers(&host()).len(), 2);
         assert_eq!(negotiation.why_not_dmabuf(&host()), "the host refused every dmabuf");
+    }
+
+    #[test]
+    fn of_another_device_only_what_all_read_alike_is_asked_for() {
+        let host = HostFormats { elsewhere: true, ..host() };
+        let negotiation = Negotiation::default();
+        let offers = negotiation.offers(&host);
+        assert!(offers.iter().any(|offer| offer.modifiers == [MOD_LINEAR]));
+        assert!(offers.iter().all(|offer| offer.modifiers.is_empty() || offer.modifiers == [MOD_LINEAR]));
+        assert_eq!(negotiation.why_not_dmabuf(&host), "the guest draws on another device than the host");
     }
 
     #[test]
@@ -316,7 +332,7 @@ mod tests {
         ) {
             let pairs = |list: Vec<(usize, u64)>| list.into_iter().map(|(at, modifier)| (ALL[at], modifier)).collect();
             let shm: Vec<PixelFormat> = shm.into_iter().map(|at| ALL[at]).collect();
-            let host = HostFormats { dmabuf: pairs(listed), tranche_ends: ends, silent, shm: shm.clone() };
+            let host = HostFormats { dmabuf: pairs(listed), tranche_ends: ends, silent, elsewhere: false, shm: shm.clone() };
             let refused: Vec<(PixelFormat, u64)> = pairs(refused);
             let mut negotiation = Negotiation::default();
             for (format, modifier) in &refused {

@@ -177,6 +177,8 @@ impl Drop for Bridge {
     }
 }
 
+pub mod desktops;
+pub mod vm;
 pub mod world;
 
 /// Sends a picture until the host has got one: PipeWire may lose what is sent while formats or buffers change.

@@ -4,6 +4,7 @@
 //! introspection. Every call comes from one connection, which lives as long as the session.
 
 use std::collections::HashMap;
+use std::os::fd::AsFd as _;
 use std::pin::pin;
 
 use futures_util::future::{AbortHandle, AbortRegistration, Abortable, Aborted, Either, select, select_all};
@@ -12,6 +13,7 @@ use tracing::{debug, warn};
 use zbus::Connection;
 use zbus::zvariant::{OwnedObjectPath, Value};
 
+use crate::device;
 use crate::guest::mutter::remote_desktop::{RemoteDesktopProxy, RemoteDesktopSessionProxy};
 use crate::guest::mutter::screen_cast::{ScreenCastProxy, ScreenCastSessionProxy, ScreenCastStreamProxy};
 use crate::guest::{GuestError, InputRoute, Session, SessionEvent, TaskGuard};
@@ -206,6 +208,7 @@ async fn make_and_keep(
             node,
             mapping_id,
             input,
+            devices: devices(connection).await,
             description: format!("GNOME (Mutter), input by {kind}"),
             resizable: source == Source::Virtual,
             // Since 50, and so has this been there.
@@ -254,6 +257,22 @@ async fn name_lost(connection: &Connection) {
         None
     };
     let _ = watched.await;
+}
+
+/// The DRM nodes that GNOME Shell has open, where its process can be seen from here.
+async fn devices(connection: &Connection) -> Vec<u64> {
+    let process = async {
+        let bus = zbus::fdo::DBusProxy::new(connection).await.ok()?;
+        let name = "org.gnome.Mutter.ScreenCast".try_into().ok()?;
+        let shell = bus.get_connection_credentials(name).await.ok()?;
+        if let Some(pidfd) = shell.process_fd() {
+            return device::process_of(pidfd.as_fd());
+        }
+        // Buses before 1.16 tell a number, which means something only in their own namespace.
+        let daemon = connection.peer_creds().await.ok()?.process_id()?;
+        shell.process_id().filter(|_| device::shares_pids(daemon))
+    };
+    process.await.map(device::open_in).unwrap_or_default()
 }
 
 /// EIS where there is one, else (GNOME 43, 44, or a refusal) the Notify* methods.

@@ -15,6 +15,10 @@ use crate::{Hands, Image, Suite, screencopy, session::Session};
 /// How long a host may take to show a new size.
 const RESIZE: Duration = Duration::from_secs(10);
 
+/// The environment in which sway and weston render on the GPU of the virtual machine; GNOME does by itself.
+pub const ON_GPU: &[(&str, &str)] =
+    &[("WLR_RENDERER", "gles2"), ("WLR_RENDER_DRM_DEVICE", "/dev/dri/renderD128"), ("WB_WESTON_RENDERER", "gl")];
+
 /// A headless GNOME Shell without monitors: a cast makes the only one.
 #[derive(Debug)]
 pub struct Gnome {
@@ -238,7 +242,15 @@ impl Weston {
     /// # Panics
     /// With its logs, when it does not start.
     pub fn start(width: u32, height: u32) -> Self {
-        let session = Session::start(Suite::Trixie, "host-weston", &[&format!("{width}x{height}")], &[]);
+        Self::start_with(width, height, &[])
+    }
+
+    /// As [`start`](Self::start), with environment variables for `scripts/host-weston`: [`ON_GPU`].
+    ///
+    /// # Panics
+    /// With its logs, when it does not start.
+    pub fn start_with(width: u32, height: u32, env: &[(&str, &str)]) -> Self {
+        let session = Session::start(Suite::Trixie, "host-weston", &[&format!("{width}x{height}")], env);
         let number =
             |index: usize| -> u32 { session.ready[index].parse().expect("host-weston says where its output lies") };
         let origin = (number(2), number(3));
@@ -307,7 +319,7 @@ const MAGIC: &[u8; 6] = b"i3-ipc";
 
 fn ipc(dir: &Path, kind: u32, payload: &str) -> io::Result<String> {
     let mut socket = UnixStream::connect(dir.join("sway.sock"))?;
-    socket.set_read_timeout(Some(RESIZE))?;
+    socket.set_read_timeout(Some(crate::patience(RESIZE)))?;
     let length = u32::try_from(payload.len()).expect("a short payload");
     let mut message = MAGIC.to_vec();
     message.extend(length.to_ne_bytes());
@@ -342,7 +354,10 @@ fn resize(dir: &Path, width: u32, height: u32, hz: u32) {
         if outputs.split_whitespace().collect::<String>().contains(&wanted) {
             return;
         }
-        assert!(began.elapsed() < RESIZE, "sway's output did not become {width}x{height}@{hz}: {outputs}");
+        assert!(
+            began.elapsed() < crate::patience(RESIZE),
+            "sway's output did not become {width}x{height}@{hz}: {outputs}"
+        );
         thread::sleep(Duration::from_millis(10));
     }
 }

@@ -28,7 +28,7 @@ pub mod watch;
 use std::{path::PathBuf, process::Command, sync::OnceLock};
 
 pub use canvas::{Canvas, Input, Seen};
-pub use desktops::{Gnome, Sway, Weston};
+pub use desktops::{Gnome, ON_GPU, Sway, Weston};
 pub use hands::Hands;
 pub use image::{Difference, Image};
 pub use session::Suite;
@@ -70,6 +70,11 @@ fn look() -> Result<(), String> {
 /// Whether this runs in the virtual machine of `scripts/vm`: with a GPU, and with GNOME 48 alone.
 pub fn in_vm() -> bool {
     std::env::var_os("WB_VM").is_some()
+}
+
+/// A time limit, longer where everything is slower.
+pub fn patience(limit: std::time::Duration) -> std::time::Duration {
+    if in_vm() { limit * 6 } else { limit }
 }
 
 /// True when the test is to end here since no real desktop can run; says so in a line starting with `SKIP: `.

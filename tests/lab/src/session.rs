@@ -102,7 +102,7 @@ impl Session {
 
         let stdin = child.stdin.take();
         let mut session = Session { child, stdin, ready: Vec::new(), run };
-        let line = told.recv_timeout(READY);
+        let line = told.recv_timeout(crate::patience(READY));
         match line.as_deref().ok().and_then(|line| line.strip_prefix("ready ")) {
             Some(rest) => session.ready = rest.split(' ').map(str::to_owned).collect(),
             None => {

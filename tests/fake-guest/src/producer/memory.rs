@@ -1,4 +1,4 @@
-//! Owns the memory of the producer's buffers: memfds, their mappings and seals.
+//! Owns the memory of the producer's buffers: memfds and DMA-BUFs, their mappings and seals.
 //! It never hands out a mapping that outlives its fd's owner, and knows nothing of PipeWire.
 
 use std::{
@@ -13,7 +13,10 @@ use rustix::{
     mm::{self, MapFlags, ProtFlags},
 };
 
-use super::options::Seal;
+use super::{
+    gpu::{self, Resource},
+    options::{Dmabufs, Seal},
+};
 
 const PAGE: usize = 4096;
 
@@ -22,12 +25,13 @@ pub(crate) fn pages(size: usize) -> usize {
     size.div_ceil(PAGE) * PAGE
 }
 
-/// A mapped memfd, and the fd to give away.
+/// A mapped memfd or DMA-BUF, and the fd to give away.
 #[derive(Debug)]
 pub(crate) struct Memory {
     given: OwnedFd,
     mapping: NonNull<u8>,
     size: usize,
+    resource: Option<Resource>,
 }
 
 impl Memory {
@@ -37,7 +41,7 @@ impl Memory {
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
         let fd = fs::memfd_create("fake-guest", flags)?;
         fs::ftruncate(&fd, size as u64)?;
-        let mapping = map(&fd, size)?;
+        let mapping = map(&fd, 0, size)?;
         // libwayland wants F_SEAL_SHRINK to trust a pool without a SIGBUS handler; Mutter seals so too.
         fs::fcntl_add_seals(&fd, SealFlags::SHRINK)?;
         let given = match seal {
@@ -51,7 +55,21 @@ impl Memory {
                 fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?
             }
         };
-        Ok(Rc::new(Self { given, mapping, size }))
+        Ok(Rc::new(Self { given, mapping, size, resource: None }))
+    }
+
+    /// Makes a real DMA-BUF for a picture of this size in pixels and bytes.
+    pub(crate) fn dmabuf(kind: Dmabufs, picture: (u32, u32), size: usize) -> io::Result<Rc<Self>> {
+        let made = gpu::allocate(kind, picture, size)?;
+        let (file, offset) = made.map;
+        let size = pages(size);
+        let mapping = map(&file, offset, size)?;
+        Ok(Rc::new(Self { given: made.fd, mapping, size, resource: made.resource }))
+    }
+
+    /// What was drawn is to be seen.
+    pub(crate) fn flush(&self) -> io::Result<()> {
+        self.resource.as_ref().map_or(Ok(()), Resource::flush)
     }
 
     /// The fd for the consumer.
@@ -72,10 +90,10 @@ impl Drop for Memory {
     }
 }
 
-fn map(fd: &OwnedFd, size: usize) -> io::Result<NonNull<u8>> {
+fn map(fd: &OwnedFd, offset: u64, size: usize) -> io::Result<NonNull<u8>> {
     let protection = ProtFlags::READ | ProtFlags::WRITE;
     // SAFETY: a new shared mapping at an address of the kernel's choice aliases nothing of ours.
-    let start = unsafe { mm::mmap(ptr::null_mut(), size, protection, MapFlags::SHARED, fd, 0) }?;
+    let start = unsafe { mm::mmap(ptr::null_mut(), size, protection, MapFlags::SHARED, fd, offset) }?;
     NonNull::new(start.cast()).ok_or_else(|| io::Error::other("mapped at null"))
 }
 

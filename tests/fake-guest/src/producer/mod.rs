@@ -2,6 +2,7 @@
 //! It never links itself to anyone.
 
 mod frame;
+mod gpu;
 mod memory;
 mod options;
 mod pods;
@@ -22,8 +23,8 @@ use pipewire as pw;
 
 pub use frame::{Chunk, Cursor, Fill, Frame, Header, Pushed, Rect, coded_pixel};
 pub use options::{
-    Blocks, Layout, Metas, Offer, OnEvent, Pixels, PlainMemory, ProducerEvent, ProducerOptions, Rate, Seal, Shape,
-    SizePolicy,
+    Blocks, Dmabufs, Layout, Metas, Offer, OnEvent, Pixels, PlainMemory, ProducerEvent, ProducerOptions, Rate, Seal,
+    Shape, SizePolicy,
 };
 pub use pods::{FormatEvent, Negotiated};
 

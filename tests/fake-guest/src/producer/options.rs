@@ -133,6 +133,21 @@ pub enum PlainMemory {
     MemPtr,
 }
 
+/// What buffers with a modifier are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dmabufs {
+    /// Memfds that are called DMA-BUFs: what needs no device, and what only a fake host takes.
+    Pretended,
+    /// Of /dev/udmabuf; GPUs refuse them, or some do.
+    Udmabuf,
+    /// Of /dev/dma_heap/system.
+    DmaHeap,
+    /// Resources of the virtio GPU, filled by the CPU: its hosts take them (XRGB8888, no row padding).
+    VirtioGpu,
+    /// Of vgem, a DRM device that is no GPU.
+    Vgem,
+}
+
 /// How buffers lie in file descriptors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
@@ -224,6 +239,8 @@ pub struct ProducerOptions {
     pub buffers: (u32, u32, u32),
     /// Memory of offers without modifiers.
     pub plain: PlainMemory,
+    /// Memory of offers with modifiers; real ones are one fd each.
+    pub dmabufs: Dmabufs,
     /// How buffers lie in fds.
     pub layout: Layout,
     /// How planes lie in datas; other than [`Blocks::One`] goes with [`Layout::OneFdEach`].
@@ -255,6 +272,7 @@ impl Default for ProducerOptions {
             max_framerate: ((60, 1), (1, 1), (1000, 1)),
             buffers: (8, 2, 16),
             plain: PlainMemory::MemFd,
+            dmabufs: Dmabufs::Pretended,
             layout: Layout::OneFdEach,
             blocks: Blocks::One,
             mistyped: false,

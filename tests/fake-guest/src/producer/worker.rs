@@ -21,7 +21,7 @@ use super::{
     ProducerState, State,
     frame::{Chunk, Fill, Frame, Header, Pushed},
     memory::{Memory, Slot, pages},
-    options::{Blocks, Layout, PlainMemory, ProducerEvent, ProducerOptions, Seal},
+    options::{Blocks, Dmabufs, Layout, PlainMemory, ProducerEvent, ProducerOptions, Seal},
     pods::{self, FormatEvent, Negotiated, Place},
     raw::{self, Raw},
     settled::Settled,
@@ -305,6 +305,9 @@ impl Worker {
         for size in sizes {
             let slot = match (options.layout, options.blocks, slots.first()) {
                 (_, Blocks::EachInOneFd, Some(first)) => first.clone(),
+                _ if format.modifier.is_some() && options.dmabufs != Dmabufs::Pretended => {
+                    Slot { memory: Memory::dmabuf(options.dmabufs, format.size, size)?, offset: 0, size }
+                }
                 (Layout::OneFdEach, ..) => Slot { memory: Memory::new(size, options.seal)?, offset: 0, size },
                 (Layout::SharedFd, ..) => {
                     let (memory, used) = match inner.shared.take() {
@@ -398,6 +401,10 @@ impl Worker {
         };
         let seq = self.inner.borrow().seq;
         buffer.write(&frame, size, &places);
+        let slots = self.inner.borrow().slots.get(&buffer).cloned().unwrap_or_default();
+        for error in slots.iter().filter_map(|slot| slot.memory.flush().err()) {
+            self.watch.update(|s| s.errors.push(format!("the GPU does not take a frame: {error}")));
+        }
         // Queueing starts the cycle, as in Mutter. `pw_stream_trigger_process` is left alone: with it, 0.3.65 brings
         // buffers home that the consumer still holds.
         raw::queue(&self.stream, buffer);
