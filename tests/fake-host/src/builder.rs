@@ -1,7 +1,10 @@
 //! What kind of host to be: globals, versions, outputs, formats, policies and quirks.
 //! Only describes; [`Builder::start`] hands the description to the thread that acts on it.
 
+use std::fmt;
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::FakeHost;
@@ -267,6 +270,16 @@ const ORDINARY_GLOBALS: &[(&str, u32)] = &[
 /// What [`ORDINARY_GLOBALS`] has and Wolf lacks.
 const NOT_IN_WOLF: &[&str] = &["wp_fractional_scale_manager_v1", "zxdg_decoration_manager_v1"];
 
+/// A listener for commits; see [`Builder::on_commit`].
+#[derive(Clone)]
+pub(crate) struct OnCommit(pub Arc<dyn Fn(BorrowedFd<'_>, u64) + Send + Sync>);
+
+impl fmt::Debug for OnCommit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnCommit")
+    }
+}
+
 /// The description the host's thread works from. The script may change parts of it later.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
@@ -285,6 +298,7 @@ pub(crate) struct Config {
     pub manual_frames: bool,
     pub tick: Duration,
     pub reads_pixels: bool,
+    pub on_commit: Option<OnCommit>,
     pub watches_lent: bool,
     pub keymap: (String, String),
     pub repeat: (i32, i32),
@@ -331,6 +345,7 @@ impl Builder {
                 manual_frames: false,
                 tick: Duration::ZERO,
                 reads_pixels: true,
+                on_commit: None,
                 watches_lent: false,
                 keymap: ("us".into(), String::new()),
                 repeat: (25, 600),
@@ -502,6 +517,13 @@ impl Builder {
     /// Never look at pixels: for benches. Screenshots are then unreadable.
     pub fn blind(mut self) -> Self {
         self.config.reads_pixels = false;
+        self
+    }
+
+    /// Call this on the host's thread as soon as a surface commits a buffer in a file, with the file and the offset of
+    /// the first pixel in it.
+    pub fn on_commit(mut self, told: impl Fn(BorrowedFd<'_>, u64) + Send + Sync + 'static) -> Self {
+        self.config.on_commit = Some(OnCommit(Arc::new(told)));
         self
     }
 

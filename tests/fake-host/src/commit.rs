@@ -1,6 +1,7 @@
 //! What a commit does: strictness first, then buffers, then the picture, then the role.
 //! Collects nothing and renders nothing.
 
+use std::os::fd::AsFd as _;
 use std::time::Instant;
 
 use smithay::reexports::wayland_protocols::wp::viewporter::server::wp_viewport;
@@ -8,7 +9,7 @@ use wayland_server::backend::ObjectId;
 use wayland_server::protocol::wl_surface;
 
 use crate::builder::ReleasePolicy;
-use crate::picture::Picture;
+use crate::picture::{Picture, Store};
 use crate::record::{Attached, BufferKind, Commit, Rect, Role};
 use crate::seen::BufferId;
 use crate::server::State;
@@ -83,6 +84,11 @@ pub(crate) fn commit(state: &mut State, id: &ObjectId) {
 /// What was attached, or `None` if the client was killed for it.
 fn apply(state: &mut State, surface: &mut Surface) -> Option<Option<Option<BufferId>>> {
     let mut pending = std::mem::take(&mut surface.pending);
+    if let (Some(told), Some(Some(id))) = (&state.config.on_commit, pending.attach)
+        && let Store::File { fd, offset, .. } = &state.buffer_ref(id).store
+    {
+        (told.0)(fd.as_fd(), *offset);
+    }
     if let Some(Some(id)) = pending.attach
         && !state.buffer_exists(id)
     {

@@ -12,6 +12,22 @@ pub enum Fill {
     Coded(u8),
     /// Nothing is drawn: what was there stays.
     Keep,
+    /// Its own time alone, at its start: see [`time_code`].
+    Time,
+}
+
+/// The first bytes of a frame of [`Fill::Time`]: its pts and the pts inverted, so that other pixels are not taken for it.
+pub fn time_code(pts: i64) -> [u8; 16] {
+    let mut code = [0; 16];
+    code[..8].copy_from_slice(&pts.to_le_bytes());
+    code[8..].copy_from_slice(&(!pts).to_le_bytes());
+    code
+}
+
+/// The pts that these bytes are the code of.
+pub fn read_time_code(code: &[u8; 16]) -> Option<i64> {
+    let pts = i64::from_le_bytes(code[..8].try_into().ok()?);
+    (*code == time_code(pts)).then_some(pts)
 }
 
 /// The bytes of a pixel of [`Fill::Coded`]: x and y modulo 256, their higher four bits, the frame.

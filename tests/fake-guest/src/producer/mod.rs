@@ -21,7 +21,7 @@ use std::{
 
 use pipewire as pw;
 
-pub use frame::{Chunk, Cursor, Fill, Frame, Header, Pushed, Rect, coded_pixel};
+pub use frame::{Chunk, Cursor, Fill, Frame, Header, Pushed, Rect, coded_pixel, read_time_code, time_code};
 pub use options::{
     Blocks, Dmabufs, Layout, Metas, Offer, OnEvent, Pixels, PlainMemory, ProducerEvent, ProducerOptions, Rate, Seal,
     Shape, SizePolicy,
@@ -256,9 +256,19 @@ impl Producer {
 
     /// Pushes coded frames at this rate until [`stop`](Self::stop), counting up and around.
     pub fn animate(&self, hz: f64) {
+        self.set_animation(hz, false);
+    }
+
+    /// Pushes frames of [`Fill::Time`] at this rate until [`stop`](Self::stop): nothing but their time is drawn, and none
+    /// is too early.
+    pub fn tick(&self, hz: f64) {
+        self.set_animation(hz, true);
+    }
+
+    fn set_animation(&self, hz: f64, timed: bool) {
         let period = Duration::from_secs_f64(1.0 / hz);
         self.on_thread(move |worker| {
-            worker.animation.set(Some(Animation { period, next: Instant::now(), frame: 0 }));
+            worker.animation.set(Some(Animation { period, next: Instant::now(), frame: 0, timed }));
         });
     }
 

@@ -7,7 +7,7 @@ use libspa::sys;
 use pipewire::{stream::Stream, sys as pw_sys};
 
 use super::{
-    frame::{Chunk, Cursor, Fill, Frame, coded_pixel},
+    frame::{Chunk, Cursor, Fill, Frame, coded_pixel, time_code},
     memory::Slot,
     pods::Place,
 };
@@ -67,6 +67,9 @@ impl Raw {
 
     /// Draws and writes the chunks and the metas.
     pub(crate) fn write(self, frame: &Frame, (width, _): (u32, u32), places: &[Place]) {
+        if let (Fill::Time, Some(header)) = (frame.fill, frame.header) {
+            self.draw_time(header.pts);
+        }
         let mut seen = 0;
         for place in places {
             self.draw(frame.fill, width, place, seen);
@@ -80,12 +83,20 @@ impl Raw {
         }
     }
 
+    fn draw_time(self, pts: i64) {
+        let data = self.datas().first().filter(|data| !data.data.is_null() && data.maxsize >= 16);
+        let Some(data) = data else { return };
+        // SAFETY: as for `draw`: `data` points at `maxsize` bytes, which are enough.
+        let start = unsafe { slice::from_raw_parts_mut(data.data.cast::<u8>(), 16) };
+        start.copy_from_slice(&time_code(pts));
+    }
+
     /// Draws one plane: its blocks take their bytes from the colour's, over and over, `skip` of them first.
     fn draw(self, fill: Fill, width: u32, place: &Place, skip: usize) {
         let Some(data) = self.datas().get(place.data) else {
             return;
         };
-        if fill == Fill::Keep || data.data.is_null() {
+        if matches!(fill, Fill::Keep | Fill::Time) || data.data.is_null() {
             return;
         }
         // SAFETY: `data` points at `maxsize` bytes: ours (allocate) or mapped by libpipewire (MAP_BUFFERS). The
@@ -100,7 +111,7 @@ impl Raw {
                 let colour = match fill {
                     Fill::Solid(colour) => colour,
                     Fill::Coded(frame) => coded_pixel(x as u32, y as u32, frame),
-                    Fill::Keep => return,
+                    Fill::Keep | Fill::Time => return,
                 };
                 if let ([_, _, _, _], 0) = (&*pixel, skip) {
                     pixel.copy_from_slice(&colour);

@@ -56,6 +56,7 @@ pub(crate) struct Animation {
     pub(crate) period: Duration,
     pub(crate) next: Instant,
     pub(crate) frame: u8,
+    pub(crate) timed: bool,
 }
 
 #[derive(Default)]
@@ -459,12 +460,14 @@ impl Worker {
         // A late tick is not made up for: frames come on time or not at all, as a display's do.
         animation.next = (animation.next + animation.period).max(now);
         self.animation.set(Some(animation));
-        if self.is_too_early(now) {
+        // A clock is not a monitor.
+        if !animation.timed && self.is_too_early(now) {
             self.watch.update(|s| s.too_early += 1);
             return;
         }
         self.recorded.set(Some(now));
-        self.push(Fill::Coded(animation.frame), |_| {});
+        let fill = if animation.timed { Fill::Time } else { Fill::Coded(animation.frame) };
+        self.push(fill, |_| {});
     }
 }
 
