@@ -96,6 +96,7 @@ pub struct Frames {
     said_copy: bool,
     said_stalled: bool,
     said_starved: bool,
+    pub(super) said_pace: bool,
     pub(super) pacer: Pacer,
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use tracing::debug;
+use tracing::{debug, info};
 
 use crate::bridge::Bridge;
 
@@ -11,6 +11,9 @@ impl Bridge {
     pub(super) fn stream_runs(&mut self, runs: bool) {
         let driving = runs && self.frames.is_driving();
         debug!(runs, driving, "the guest's stream");
+        if driving && !std::mem::replace(&mut self.frames.said_pace, true) {
+            info!("the guest draws when the host has taken a frame");
+        }
         self.frames.pacer.set_driving(driving, Instant::now());
     }
 

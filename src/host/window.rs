@@ -1,10 +1,11 @@
 //! The one toplevel: when it may be committed, how large it is, and what goes on it.
 
+use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use smithay_client_toolkit::shell::WaylandSurface;
 use smithay_client_toolkit::shell::xdg::window::{Window, WindowConfigure, WindowDecorations};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 use wayland_client::Proxy as _;
 use wayland_client::protocol::wl_buffer::WlBuffer;
 use wayland_client::protocol::wl_output::{Transform, WlOutput};
@@ -18,6 +19,7 @@ use crate::host::{Host, HostEvent, Quiet};
 use crate::video;
 use crate::video::frame::Frame;
 use crate::video::meta::{Damage, Metas, Rect};
+use crate::video::rate::MaxRate;
 
 /// Old hosts drop a window for ever that comes before their output; hosts without one must not hang us.
 pub const OUTPUT_PATIENCE: Duration = Duration::from_secs(5);
@@ -53,6 +55,19 @@ pub struct Toplevel {
     source: Option<Rect>,
     transform: video::meta::Transform,
     said_uncropped: bool,
+}
+
+/// An output's refresh rate (mHz), which is not always one.
+fn believed(refresh: i32) -> u32 {
+    static TOLD: Once = Once::new();
+    let MaxRate(rate) = MaxRate::of_output(refresh.try_into().unwrap_or(0));
+    if refresh != 0 && i32::try_from(rate) != Ok(refresh) {
+        let said = f64::from(refresh) / 1000.0;
+        TOLD.call_once(|| {
+            info!("the host's output claims {said} Hz; taking it for {} Hz (see --refresh)", rate / 1000)
+        });
+    }
+    rate
 }
 
 impl Host {
@@ -135,7 +150,7 @@ impl Host {
                 pixels: if turned { (height, width) } else { (width, height) },
                 logical: info.logical_size.and_then(|(width, height)| Some((side(width)?, side(height)?))),
                 scale: side(info.scale_factor).unwrap_or(1),
-                refresh: u32::try_from(mode.refresh_rate).unwrap_or(0),
+                refresh: believed(mode.refresh_rate),
             })
         });
         if window.facts.output.is_some() && matches!(window.stage, Stage::WaitingForOutput { .. }) {

@@ -86,7 +86,7 @@ impl Pacer {
     pub fn arrived(&mut self, now: Instant) {
         let Cycle::Drawing { since } = self.cycle else { return };
         let took = now - since;
-        self.cost = took.max(self.cost - (self.cost.saturating_sub(took)) / 16);
+        self.cost = took.min(self.interval).max(self.cost - (self.cost.saturating_sub(took)) / 16);
         if took >= self.interval {
             // Slower than the host, whose answers come in between: the guest goes on by itself.
             self.taken = self.taken.or(Some(now - self.interval));
