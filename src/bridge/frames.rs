@@ -203,6 +203,7 @@ impl Bridge {
 
     /// Takes the stream down; the picture stays.
     pub(super) fn disconnect_video(&mut self) {
+        self.frames.pacer.set_driving(false, Instant::now());
         if let Some(video) = self.frames.video.take() {
             // Memory that only the stream has dies with it; a waiting frame with files of its own is still shown.
             drop(video);
