@@ -372,6 +372,12 @@ impl FakeHost {
         self.run(|s| s.screenshot())
     }
 
+    /// Looks once at all of what the window shows, damaged or not: what [`Self::screenshot`] shows then and not before,
+    /// the client has not said.
+    pub fn refresh(&self) {
+        self.run(State::refresh);
+    }
+
     /// Stops reading from and writing to clients, which does not close anything.
     pub fn freeze(&self) {
         self.run(|s| s.freeze(true));

@@ -1,6 +1,9 @@
 //! What a person would see: the newest window over black, at (0, 0), scaled only by its viewport.
 //! Cursors and subsurfaces are not drawn.
 
+use wayland_server::Resource as _;
+
+use crate::record::Rect;
 use crate::server::State;
 
 /// Pixels of an output, row by row.
@@ -62,6 +65,16 @@ impl State {
         let upright = (left + x * w / width, top + y * h / height);
         let (x, y) = layout.to_buffer(upright);
         Some(picture.color(x as i32, y as i32).unwrap_or(BLACK))
+    }
+
+    /// Looks at all of the buffer that the window shows, damaged or not.
+    pub fn refresh(&mut self) {
+        let Some(id) = self.live_window().map(|window| self.toplevels[window].surface.id()) else { return };
+        let Some(shown) = self.surfaces.get(&id).and_then(|surface| surface.current.buffer) else { return };
+        let store = self.buffer_ref(shown).store.clone();
+        if let Some(picture) = self.surfaces.get_mut(&id).and_then(|surface| surface.picture.as_mut()) {
+            picture.update(&store, &[Rect::new(0, 0, i32::MAX, i32::MAX)]);
+        }
     }
 
     /// The whole output, or the window where there is none.
