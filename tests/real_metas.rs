@@ -173,6 +173,11 @@ fn lends_its_pointer(suite: Suite) {
     let bridge = Bridge::start(&host.socket(), &env, &["--cursor", "host"]);
     wait_for("a picture in the host", SOON, || (!host.screenshot().is_uniform()).then_some(()));
     let mut hands = host.hands();
+    hands.move_to(100.0, 100.0);
+    // It hides the pointer over itself, so GNOME tells another picture of it when it is gone.
+    let canvas = Canvas::open(&gnome.wayland_socket(), 7);
+    bridge.expect(canvas.wait_for_size(SIZE.0, SIZE.1, SOON));
+    drop(canvas);
     let (here, there) = ((700, 300), (300, 500));
     let mut at = |(x, y): (u32, u32)| {
         hands.move_to(f64::from(x) - 3.0, f64::from(y));

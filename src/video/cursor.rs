@@ -69,8 +69,21 @@ impl CursorTracker {
             self.shape.clone_from(&shape);
             return Ok(shape);
         }
-        Ok(if entered { self.shape.clone() } else { None })
+        // Its picture may have been lost while buffers changed, and comes again only when it is another one.
+        Ok(entered.then(|| self.shape.clone().unwrap_or_else(|| Cursor::Image(plain_arrow()))))
     }
+}
+
+/// A white arrow with a black edge, for a pointer that is there and of whose picture nothing is known.
+fn plain_arrow() -> CursorImage {
+    let (width, height) = (12, 18);
+    let pixel = |x: u32, y: u32| match y * 2 / 3 {
+        right if x > right => [0; 4],
+        right if x == 0 || x == right || y == height - 1 => [0, 0, 0, 255],
+        _ => [255; 4],
+    };
+    let pixels = (0..height).flat_map(|y| (0..width).flat_map(move |x| pixel(x, y))).collect();
+    CursorImage { size: (width, height), hotspot: (0, 0), pixels }
 }
 
 /// The bitmap of a cursor; `None` when it is as before.
@@ -160,6 +173,16 @@ mod tests {
         assert_eq!(tracker.read(&moved), Ok(Some(arrow_image())));
         assert_eq!(tracker.read(&cursor(1, (0, 0), &[0, 0, 0, 0, 0], &[])), Ok(Some(Cursor::Hidden)));
         assert_eq!(tracker.read(&[]), Ok(None));
+    }
+
+    #[test]
+    fn a_pointer_whose_picture_was_lost_is_a_plain_arrow() {
+        let mut tracker = CursorTracker::default();
+        let Ok(Some(Cursor::Image(image))) = tracker.read(&cursor(1, (0, 0), &[], &[])) else { panic!() };
+        assert_eq!(image.pixels.len(), 12 * 18 * 4);
+        assert_eq!((&image.pixels[..4], &image.pixels[44..48]), (&[0, 0, 0, 255][..], &[0; 4][..]));
+        assert_eq!(tracker.read(&cursor(1, (0, 0), &[], &[])), Ok(None));
+        assert_eq!(tracker.read(&arrow()), Ok(Some(arrow_image())));
     }
 
     #[test]
