@@ -229,7 +229,7 @@ fn buffers(ask: &Ask) -> Vec<Vec<u8>> {
             ],
         ),
         meta(sys::SPA_META_VideoDamage, 16, 16 * 32),
-        meta(sys::SPA_META_Cursor, 28 + 20 + 4, 28 + 20 + 64 * 64 * 4),
+        meta(sys::SPA_META_Cursor, 28 + 20 + 4, 28 + 20 + 384 * 384 * 4),
     ]
 }
 
