@@ -1,0 +1,131 @@
+//! How many instructions the pure parts of a frame's way take, counted by valgrind: the same on every machine of a kind
+//! and at any load, so a change that makes them slower is seen. Started by scripts/bench.
+//!
+//! Without arguments it counts itself: each part so many times and three times as many, and the difference for one.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::hint::black_box;
+use std::process::{Command, ExitCode};
+use std::rc::Rc;
+
+use wolf_bridge::stats::Latencies;
+use wolf_bridge::video::format::PixelFormat;
+use wolf_bridge::video::frame::{BufferId, Frame, Kind, Layout, MAX_PLANES, Negotiated, Plane};
+use wolf_bridge::video::mailbox::{Mailbox, Return};
+use wolf_bridge::video::meta::{Damage, Metas};
+
+const TIMES: u64 = 1000;
+
+/// A part, what it does once, and the most instructions that may take: what it took when it was written, and a quarter.
+const PARTS: [(&str, fn(u64), u64); 5] = [
+    ("mailbox: a frame goes on, is answered and comes back", shown, 210),
+    ("mailbox: a frame is overtaken", overtaken, 30),
+    ("metas: damage is read and united", damage, 880),
+    ("frame: 4K in shared memory is checked", checked, 560),
+    ("latencies: a frame is committed and presented", recorded, 630),
+];
+
+fn shown(times: u64) {
+    let mut mailbox = Mailbox::default();
+    for frame in 0..times {
+        let id = BufferId(frame % 6);
+        black_box(mailbox.put(id, frame));
+        if let Some(taken) = mailbox.take_if(|_| true) {
+            let _ = black_box(mailbox.commit(taken, Return::OnRelease));
+        }
+        mailbox.answered();
+        let _ = black_box(mailbox.release(id));
+    }
+}
+
+fn overtaken(times: u64) {
+    let mut mailbox = Mailbox::default();
+    for frame in 0..times {
+        black_box(mailbox.put(BufferId(frame % 6), frame));
+    }
+}
+
+fn damage(times: u64) {
+    // Two rectangles, as struct spa_meta_region: x, y, width, height.
+    let words: [u32; 12] = [10, 20, 300, 200, 700, 500, 64, 64, 0, 0, 0, 0];
+    let bytes: Vec<u8> = words.into_iter().flat_map(u32::to_ne_bytes).collect();
+    for _ in 0..times {
+        let metas = Metas::read(Some(black_box(&bytes)), None, None, (1920, 1080), |_| {});
+        let mut unshown = Damage::NONE;
+        unshown.add(&metas.damage);
+        black_box(unshown);
+    }
+}
+
+fn checked(times: u64) {
+    let (width, height) = (3840, 2160);
+    let size = width * height * 4;
+    let Ok(file) = tempfile::tempfile() else { return };
+    let Ok(()) = File::set_len(&file, size.into()) else { return };
+    let mut layouts = [Layout { offset: 0, stride: 0, size: 0 }; MAX_PLANES];
+    layouts[0] = Layout { offset: 0, stride: width as i32 * 4, size };
+    let frame = Frame {
+        buffer: BufferId(1),
+        planes: Rc::new([Plane { kind: Kind::MemFd, fd: Some(file), map_offset: 0, max_size: size }]),
+        layouts,
+        negotiated: Negotiated { format: PixelFormat::Xrgb8888, modifier: None, width, height },
+        pts: None,
+        received: 0,
+        metas: Metas::default(),
+        sync: None,
+    };
+    for _ in 0..times {
+        assert!(black_box(&frame).check_shm().is_ok());
+    }
+}
+
+fn recorded(times: u64) {
+    let mut latencies = Latencies::keep();
+    for frame in 0..times {
+        let pts = frame as i64 * 16_666_667;
+        latencies.committed(frame, Some(pts), pts + 200_000, pts + 260_000);
+        latencies.presented(frame, pts + 9_000_000);
+    }
+    black_box(latencies);
+}
+
+/// The instructions of a part, so many times.
+fn count(part: usize, times: u64) -> Result<u64, String> {
+    let own = std::env::current_exe().map_err(|error| error.to_string())?;
+    let mut valgrind = Command::new("valgrind");
+    valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(own);
+    let output = valgrind.args([part.to_string(), times.to_string()]).output();
+    let output = output.map_err(|error| format!("valgrind does not run: {error}"))?;
+    let told = String::from_utf8_lossy(&output.stderr);
+    let count = told.lines().find_map(|line| line.split_once("Collected :")?.1.trim().parse().ok());
+    count.filter(|_| output.status.success()).ok_or_else(|| format!("valgrind counted nothing:\n{told}"))
+}
+
+fn count_all() -> Result<bool, String> {
+    let mut counts = BTreeMap::new();
+    for (part, (name, _, limit)) in PARTS.iter().enumerate() {
+        let once = (count(part, 3 * TIMES)?.saturating_sub(count(part, TIMES)?)) / (2 * TIMES);
+        let word = if once <= *limit { "reached" } else { "MISSED" };
+        println!("{word}: instructions of {name}: {once} (at most {limit})");
+        counts.insert(name, once <= *limit);
+    }
+    Ok(counts.values().all(|met| *met))
+}
+
+fn main() -> ExitCode {
+    let mut words = std::env::args().skip(1).filter_map(|word| word.parse::<u64>().ok());
+    if let (Some(part), Some(times)) = (words.next(), words.next()) {
+        let Some((_, run, _)) = PARTS.get(part as usize) else { return ExitCode::from(2) };
+        run(times);
+        return ExitCode::SUCCESS;
+    }
+    match count_all() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(why) => {
+            eprintln!("instructions: {why}");
+            ExitCode::from(2)
+        }
+    }
+}
