@@ -17,8 +17,11 @@ use wolf_bridge::video::meta::{Damage, Metas};
 
 const TIMES: u64 = 1000;
 
-/// A part, what it does once, and the most instructions that may take: what it took when it was written, and a quarter.
-const PARTS: [(&str, fn(u64), u64); 5] = [
+/// A part, what does it so many times, and the most instructions that one time may take: what it took when it was written,
+/// and a quarter.
+type Part = (&'static str, fn(u64), u64);
+
+const PARTS: [Part; 5] = [
     ("mailbox: a frame goes on, is answered and comes back", shown, 210),
     ("mailbox: a frame is overtaken", overtaken, 30),
     ("metas: damage is read and united", damage, 880),
