@@ -14,7 +14,7 @@ use crate::host::size::WindowSize;
 use crate::options::{CursorMode, Pace, VideoMemory};
 use crate::stats::Path;
 use crate::video::frame::{BufferId, Frame, Kind, Negotiated};
-use crate::video::mailbox::{Fate, Mailbox, Return, Taken};
+use crate::video::mailbox::{Fate, MAX_UNANSWERED, Mailbox, Return, Taken};
 use crate::video::meta::{Damage, Transform};
 use crate::video::negotiation::{Negotiation, Offer};
 use crate::video::pace::Pacer;
@@ -260,7 +260,9 @@ impl Bridge {
         }
         if self.frames.stalled.is_some_and(|since| now >= since + ANSWER_PATIENCE) {
             self.frames.stalled = None;
-            if self.frames.mailbox.waiting().is_some() {
+            // One that does not even release what was replaced is frozen: it would only take the guest's last buffers.
+            let kept = self.frames.mailbox.lent().max(self.host.kept_copies());
+            if self.frames.mailbox.waiting().is_some() && kept <= MAX_UNANSWERED as usize {
                 if !std::mem::replace(&mut self.frames.said_stalled, true) {
                     info!("the host answers no frame; showing it a new one every {} s", ANSWER_PATIENCE.as_secs());
                 }
@@ -551,6 +553,8 @@ impl Bridge {
         let fate = self.frames.mailbox.release(id);
         self.settle(fate);
         self.count_lent();
+        // A host that releases is not frozen, though it may owe answers.
+        self.commit_waiting();
     }
 
     fn count_lent(&mut self) {

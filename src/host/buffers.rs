@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{OFlags, SealFlags};
-use smithay_client_toolkit::shm::slot::{Buffer as SlotBuffer, SlotPool};
+use smithay_client_toolkit::shm::slot::{Buffer as SlotBuffer, Slot, SlotPool};
 use tracing::{debug, info, warn};
 use wayland_client::protocol::wl_buffer::{self, WlBuffer};
 use wayland_client::protocol::wl_callback::{self, WlCallback};
@@ -83,6 +83,9 @@ impl Pixels<'_> {
     }
 }
 
+/// A host that keeps so many copies gets no more: their memory would have no end.
+const MAX_COPIES: usize = 16;
+
 /// What became of a frame's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Prepared {
@@ -133,6 +136,8 @@ pub struct Buffers {
     /// By device and inode: several buffers may share a file, under different descriptors.
     pools: HashMap<(u64, u64), Pool>,
     copies: Option<SlotPool>,
+    /// Where copies are that the host may still read.
+    copied: Vec<Slot>,
     on_screen: Option<SlotBuffer>,
     /// On the screen until the next commit, and of no use after it.
     retired: Vec<WlBuffer>,
@@ -320,6 +325,9 @@ impl Host {
                 }
             }
         }
+        if self.kept_copies() >= MAX_COPIES {
+            return None;
+        }
         let pool = self.buffers.copies.as_mut()?;
         let (width, height) = (negotiated.width as i32, negotiated.height as i32);
         let slot = pool.new_slot(bytes).ok()?;
@@ -343,7 +351,14 @@ impl Host {
         }
         // Kept until it is replaced: dropping it destroys the wl_buffer.
         self.buffers.on_screen = Some(buffer);
+        self.buffers.copied.push(slot);
         Some(bytes as u64)
+    }
+
+    /// How many copies the host has not released.
+    pub fn kept_copies(&mut self) -> usize {
+        self.buffers.copied.retain(Slot::has_active_buffers);
+        self.buffers.copied.len()
     }
 
     /// Nobody needs what was made of any buffer but those that `is_needed` names.
