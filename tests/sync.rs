@@ -1,56 +1,290 @@
-//! Explicit sync with real timelines, in the virtual machine of `scripts/vm`: GNOME 48's, handed to a host that takes
-//! them or waited for where it does not, and a producer's and a host's that behave as badly as they can.
+//! Explicit sync with real timelines, in the virtual machine of `scripts/vm`: handed to a host that takes them, waited
+//! for where it does not, with guests and hosts that behave well and badly.
 
 mod common;
 
-use std::time::Duration;
+use common::desktops::soon;
+use common::vm::on_gpu;
+use common::world::{BLUE, GREEN, LINEAR, RED, World, XR24, gpu, wolf};
+use common::{Bridge, SOON, wait_for};
+use fake_guest::{Fill, ProducerOptions, Pushed, Timelines};
+use fake_host::{Builder, Dmabuf, ReleasePolicy};
+use lab::{Canvas, Gnome, Suite};
 
-use common::{Bridge, wait_for};
-use lab::{Canvas, Gnome, Image, Suite, Sway};
+const MANAGER: &str = "wp_linux_drm_syncobj_manager_v1";
 
-/// Long enough in an emulated machine.
-const SOON: Duration = Duration::from_secs(90);
-
-const LOG: [&str; 2] = ["--log", "debug,wolf_bridge=trace,calloop=info,zbus=info"];
-
-/// True when the test is to end here since there is no GPU.
-fn skip() -> bool {
-    if lab::in_vm() {
-        return lab::skip();
-    }
-    println!("SKIP: no GPU here: run it in scripts/vm");
-    true
+/// A host with DMA-BUFs.
+fn host() -> Builder {
+    wolf().dmabuf(Dmabuf::feedback(5, 0, vec![(XR24, LINEAR)]))
 }
 
-/// Whether all but the edges, where GNOME's panel and pointer are, is the pattern.
-fn is_pattern(image: &Image, width: u32, height: u32, seed: u32) -> bool {
-    const EDGE: u32 = 64;
-    let area = |image: &Image| image.region(0, EDGE, width - EDGE, height - 2 * EDGE);
-    (image.width, image.height) == (width, height)
-        && area(image).check(&area(&Image::pattern(width, height, seed))).is_ok()
+/// The same, that takes timelines.
+fn syncing() -> Builder {
+    host().with_version(MANAGER, 1)
+}
+
+/// A guest with this many buffers and timelines of this kind.
+fn guest(buffers: u32, timelines: Timelines) -> ProducerOptions {
+    ProducerOptions { timelines, buffers: (buffers, buffers, buffers), ..gpu(&[LINEAR]) }
+}
+
+/// Every buffer is the guest's to draw in, but for this many.
+fn all_come_home_but(world: &World, missing: usize) {
+    let home = |s: &fake_guest::ProducerState| {
+        let usable = s.free - s.unreleased;
+        (s.buffers > 0 && usable == s.buffers - missing).then_some(())
+    };
+    world.bridge.expect(world.producer().wait(home, SOON));
 }
 
 #[test]
-fn frames_are_held_until_they_are_drawn_for_a_host_without_timelines() {
-    if skip() {
-        return;
-    }
-    let host = Sway::start_with(800, 600, &[("WLR_RENDERER", "gles2")]);
-    let gnome = Gnome::start_with(Suite::Trixie, &[("WB_ANIMATIONS", "0")]);
-    let bridge = Bridge::start(&host.socket(), &gnome.env(), &LOG);
-    wait_for("a picture in the host", SOON, || (!host.screenshot().is_uniform()).then_some(()));
-    let canvas = Canvas::open(&gnome.wayland_socket(), 7);
-    bridge.expect(canvas.wait_for_size(800, 600, SOON));
-    wait_for("the pattern", SOON, || is_pattern(&host.screenshot(), 800, 600, 7).then_some(()));
-    canvas.animate(true);
-    let start = bridge.counter("committed");
-    wait_for("100 frames", SOON, || (bridge.counter("committed") > start + 100).then_some(()));
-    canvas.animate(false);
-    canvas.show(8);
-    wait_for("the last pattern", SOON, || is_pattern(&host.screenshot(), 800, 600, 8).then_some(()));
+fn timelines_are_handed_to_a_host_that_takes_them() {
+    on_gpu(|| {
+        let world = World::new(syncing(), guest(3, Timelines::Real));
+        world.settle();
+        let before = world.frame_count();
+        world.producer().animate(60.0);
+        world.bridge.expect(world.host.wait(|seen| seen.frame_count() > before + 30, soon()));
+        world.producer().stop();
+        world.show(RED);
+        world.show(GREEN);
+        // The one on the screen.
+        all_come_home_but(&world, 1);
+        let seen = world.host.seen();
+        let frames = seen.window_commits().filter(|commit| commit.buffer().is_some());
+        for commit in frames {
+            assert!(commit.acquire_point.zip(commit.release_point).is_some_and(|(acquire, release)| acquire < release));
+        }
+        // Two for each of the buffers before and after the rate was settled.
+        assert!(seen.timelines <= 2 * 2 * 3, "{} timelines", seen.timelines);
+        let ended = world.end();
+        assert!(ended.log.contains("sync is explicit now"), "{}", ended.log);
+        assert_eq!((ended.counter("lent_max"), ended.counter("copied_bytes")), (0, 0), "{}", ended.log);
+    });
+}
+
+#[test]
+fn frames_that_are_never_committed_are_released() {
+    on_gpu(|| {
+        for host in [syncing(), host()] {
+            let world = World::new(host, guest(6, Timelines::Real));
+            world.settle();
+            world.host.pause_frames();
+            for frame in 0..20 {
+                // One at a time: PipeWire loses what comes before the last one was taken, and nobody releases that.
+                let before = world.bridge.counter("frames_in");
+                world.bridge.expect(world.producer().send(Fill::Coded(frame), SOON));
+                wait_for("the frame", SOON, || (world.bridge.counter("frames_in") > before).then_some(()));
+            }
+            // Two were committed, one waits for the host to call back.
+            world.bridge.expect(world.producer().wait(|s| (s.free - s.unreleased >= 3).then_some(()), SOON));
+            world.host.resume_frames();
+            world.host.render();
+            world.show(BLUE);
+            all_come_home_but(&world, 1);
+            // Metadata comes without points of its own.
+            world.producer().frame_with(Fill::Keep, fake_guest::Frame::metadata_only);
+            all_come_home_but(&world, 1);
+            world.end();
+        }
+    });
+}
+
+/// PipeWire gives buffers back unseen that come too soon after each other: the guest would wait for ever.
+#[test]
+fn frames_that_get_lost_on_their_way_are_released() {
+    on_gpu(|| {
+        let world = World::new(syncing(), guest(6, Timelines::Real));
+        world.settle();
+        for _ in 0..3 {
+            world.producer().burst(6);
+            world.show(RED);
+            all_come_home_but(&world, 1);
+        }
+        world.end();
+    });
+}
+
+#[test]
+fn a_host_that_takes_no_timelines_sees_drawn_frames_only() {
+    on_gpu(|| {
+        let world = World::new(host(), guest(6, Timelines::Real));
+        world.settle();
+        world.show(RED);
+        let before = world.bridge.counter("frames_in");
+        assert!(matches!(world.producer().undrawn_frame(GREEN.0), Pushed::Sent(_)));
+        wait_for("the frame", SOON, || (world.bridge.counter("frames_in") > before).then_some(()));
+        assert_eq!(world.pixel(), Some(RED.1));
+        world.producer().draw();
+        world.shows(GREEN.1);
+        // A drawn one overtakes it.
+        let before = world.bridge.counter("frames_in");
+        world.producer().undrawn_frame(RED.0);
+        wait_for("the frame", SOON, || (world.bridge.counter("frames_in") > before).then_some(()));
+        world.show(BLUE);
+        all_come_home_but(&world, 1);
+        let ended = world.end();
+        assert!(ended.log.contains("sync is waited now"), "{}", ended.log);
+        assert_eq!(ended.counter("copied_bytes"), 0);
+    });
+}
+
+#[test]
+fn frames_that_are_never_drawn_end_explicit_sync_and_not_the_picture() {
+    on_gpu(|| {
+        let world = World::new(host(), guest(4, Timelines::Real));
+        world.settle();
+        world.show(RED);
+        wait_for("implicit sync", SOON, || {
+            let _ = world.producer().undrawn_frame(GREEN.0);
+            world.bridge.log().contains("going on with implicit sync").then_some(())
+        });
+        world.show(BLUE);
+        let ended = world.end();
+        assert_eq!(ended.log.matches("does not finish a frame").count(), 1, "{}", ended.log);
+        assert!(ended.log.contains("sync is implicit now"), "{}", ended.log);
+    });
+}
+
+#[test]
+fn what_is_no_timeline_is_not_handed_on() {
+    on_gpu(|| {
+        for host in [syncing(), host()] {
+            let world = World::new(host, guest(4, Timelines::Unusable));
+            world.show(RED);
+            world.show(GREEN);
+            assert_eq!(world.host.look(|seen| seen.timelines), 0);
+            let ended = world.end();
+            assert_eq!(ended.log.matches("explicit sync does not work here").count(), 1, "{}", ended.log);
+        }
+    });
+}
+
+#[test]
+fn a_host_that_never_signals_a_release_costs_explicit_sync_and_not_the_picture() {
+    on_gpu(|| {
+        let world = World::new(syncing().release(ReleasePolicy::Manual), guest(4, Timelines::Real));
+        let sent = |count: u8| {
+            for frame in 0..count {
+                world.send(Fill::Coded(frame));
+            }
+        };
+        sent(3);
+        wait_for("a way out", SOON, || {
+            let _ = world.producer().frame(Fill::Coded(9));
+            world.bridge.log().contains("waiting for frames here").then_some(())
+        });
+        world.host.set_release(ReleasePolicy::OnReplacement);
+        world.host.release_replaced();
+        sent(6);
+        world.show(BLUE);
+        let log = world.bridge.log();
+        assert_eq!(log.matches("waiting for frames here").count(), 1, "{log}");
+        assert!(log.contains("sync is waited now"), "{log}");
+    });
+}
+
+#[test]
+fn a_frame_that_is_never_drawn_does_not_block_the_host() {
+    on_gpu(|| {
+        let world = World::new(syncing(), guest(4, Timelines::Real));
+        world.settle();
+        world.show(RED);
+        assert!(matches!(world.producer().undrawn_frame(GREEN.0), Pushed::Sent(_)));
+        wait_for("help", SOON, || world.bridge.log().contains("the host need not wait").then_some(()));
+        world.show(BLUE);
+        assert_eq!(world.host.look(|seen| seen.undrawn), 1);
+        world.end();
+    });
+}
+
+#[test]
+fn a_host_that_withdraws_its_manager_is_waited_for() {
+    on_gpu(|| {
+        let world = World::new(syncing(), guest(4, Timelines::Real));
+        world.settle();
+        world.show(RED);
+        world.host.remove_global(MANAGER);
+        world.show(GREEN);
+        world.show(BLUE);
+        all_come_home_but(&world, 1);
+        let ended = world.end();
+        assert!(ended.log.contains("sync is waited now"), "{}", ended.log);
+    });
+}
+
+#[test]
+fn shared_memory_ends_the_sync_of_the_surface() {
+    on_gpu(|| {
+        let world = World::new(syncing(), guest(4, Timelines::Real));
+        world.settle();
+        world.show(RED);
+        world.producer().offer(fake_guest::Offer::software());
+        world.show(GREEN);
+        assert!(world.modifier().is_none());
+        world.producer().offer(fake_guest::Offer::gpu(&[LINEAR]));
+        wait_for("timelines", SOON, || {
+            world.show(RED);
+            world.show(BLUE);
+            world.last_frame().acquire_point
+        });
+        world.end();
+    });
+}
+
+/// New buffers, a guest that ends and one that comes after it: nothing of their timelines stays open.
+#[test]
+fn timelines_are_closed_with_their_buffers() {
+    on_gpu(|| {
+        for host in [syncing(), host()] {
+            let world = World::new(host, guest(4, Timelines::Real));
+            world.settle();
+            let settled = |world: &World| {
+                world.show(RED);
+                world.show(GREEN);
+                world.open_files()
+            };
+            let before = settled(&world);
+            for _ in 0..3 {
+                world.bridge.expect(world.producer().remove_buffers(SOON));
+                settled(&world);
+            }
+            wait_for("the files of before", SOON, || (settled(&world) == before).then_some(()));
+            world.end();
+        }
+    });
+}
+
+/// A second GNOME lists the manager: every frame goes there with its points, drawn or not, and back at once.
+#[test]
+fn gnome_48_in_gnome_48() {
+    on_gpu(|| {
+        let host = Gnome::start_with(Suite::Trixie, &[("GNOME_ARGS", "--virtual-monitor 800x600")]);
+        let gnome = Gnome::start_with(Suite::Trixie, &[("WB_ANIMATIONS", "0")]);
+        let bridge = Bridge::start(&host.wayland_socket(), &gnome.env(), &["--log", "debug"]);
+        wait_for("a frame in the host", soon(), || (bridge.counter("committed") > 0).then_some(()));
+        let size = gnome_size(&bridge);
+        let canvas = Canvas::open(&gnome.wayland_socket(), 7);
+        bridge.expect(canvas.wait_for_size(size.0, size.1, soon()));
+        canvas.animate(true);
+        // Many times each of its buffers: none is kept.
+        let before = bridge.counter("committed");
+        wait_for("60 frames", soon(), || (bridge.counter("committed") > before + 60).then_some(()));
+        canvas.animate(false);
+        assert_eq!((bridge.counter("lent_max"), bridge.counter("copied_bytes")), (0, 0), "{}", bridge.log());
+        let ended = bridge.end();
+        assert!(ended.log.contains("sync is explicit now"), "{}", ended.log);
+        assert!(!ended.log.contains("the host ended the connection"), "{}", ended.log);
+        assert!(!ended.log.contains("waiting for frames here"), "{}", ended.log);
+        println!("{}", ended.last_line());
+    });
+}
+
+/// The size of the guest's monitor, as the bridge told it last.
+fn gnome_size(bridge: &Bridge) -> (u32, u32) {
     let log = bridge.log();
-    assert!(log.contains("explicit sync: frames are held here"), "{log}");
-    let ended = bridge.end();
-    println!("{}", ended.last_line());
-    assert_eq!(ended.counter("copied_bytes"), 0, "{}", ended.log);
+    let line = log.lines().rfind(|line| line.contains("frames of ")).expect("frames were committed");
+    let size = line.split("frames of ").nth(1).and_then(|rest| rest.split(' ').next()).expect("a size");
+    let (width, height) = size.split_once('x').expect("two sides");
+    (width.parse().expect("a number"), height.parse().expect("a number"))
 }

@@ -1,7 +1,8 @@
 //! The loop, the one `match` where the paths meet, and the life cycle.
 //!
 //! Sources turn bytes into events and queue them; after every turn of the loop `Bridge::drain` takes
-//! them in order. `wait` sleeps, `session` brings guests up again, `frames` moves frames.
+//! them in order. `wait` sleeps, `session` brings guests up again, `frames` moves frames,
+//! `sync` those that are not drawn yet.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd as _, BorrowedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tracing::{debug, info, warn};
 
@@ -15,6 +15,9 @@ use crate::video::meta::Damage;
 use crate::video::sync::FrameSync;
 use crate::video::syncobj::{Alarm, SyncDevice};
 use crate::video::unfinished::{PATIENCE, Unfinished};
+
+/// No frame is on its way from the guest for so long.
+const TRAVEL: Duration = Duration::from_millis(500);
 
 /// After so many frames in a row that were never finished the guest's timelines count as broken.
 const BROKEN: u32 = 2;
@@ -29,6 +32,8 @@ pub(super) struct Drawing {
     alarm: Option<Alarm>,
     /// Of frames that the host reads: dropped, they tell the guest that it has done so.
     lent: HashMap<BufferId, FrameSync>,
+    /// When to look for frames that were lost on their way here, and how long after the last look that is.
+    look: Option<(Instant, Duration)>,
     late_in_row: u32,
     said_late: bool,
     /// Timelines were tried and do not work.
@@ -38,7 +43,7 @@ pub(super) struct Drawing {
 impl Drawing {
     /// When [`Bridge::check_drawn`] has something to do.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.held.deadline()
+        self.held.deadline().into_iter().chain(self.look.map(|(at, _)| at)).min()
     }
 
     /// A frame was lost that came after all others: the next one has its changes too.
@@ -62,8 +67,6 @@ impl Drawing {
 impl Bridge {
     /// Where timelines can be opened, if they are to be used at all.
     pub(super) fn sync_device(&self) -> Option<SyncDevice> {
-        // Not yet by default.
-        std::env::var_os("WOLF_BRIDGE_SYNC")?;
         let wanted = !self.frames.drawing.forgone && self.host.has_dmabuf();
         let device = wanted.then(|| SyncDevice::open(self.host.main_device())).flatten();
         if wanted && device.is_none() {
@@ -75,6 +78,10 @@ impl Bridge {
     /// Takes in a frame that may not be drawn yet.
     pub(super) fn frame_to_draw(&mut self, mut frame: Frame) {
         let now = Instant::now();
+        if frame.sync.is_some() {
+            let look = self.frames.drawing.look.filter(|(_, pause)| *pause == TRAVEL);
+            self.frames.drawing.look = look.or(Some((now + TRAVEL, TRAVEL)));
+        }
         let missed = std::mem::replace(&mut self.frames.drawing.unshown, Damage::NONE);
         frame.metas.damage.add(&missed);
         if frame.sync.is_none() || self.host.takes_timelines() {
@@ -120,6 +127,7 @@ impl Bridge {
             self.frames.drawing.late_in_row = 0;
             self.put_frame(frame);
         }
+        self.look_for_lost(now);
         while let Some(late) = self.frames.drawing.held.give_up(now) {
             match self.frames.drawing.held.newest_mut() {
                 Some(next) => next.metas.damage.add(&late.metas.damage),
@@ -134,6 +142,16 @@ impl Bridge {
                 self.forgo_sync("the guest's frames are never finished");
             }
         }
+    }
+
+    /// A guest that has lost all its buffers sends no more frames, after which one could look: so it is looked again and
+    /// again, but less and less often.
+    fn look_for_lost(&mut self, now: Instant) {
+        let Some((_, pause)) = self.frames.drawing.look.filter(|(at, _)| now >= *at) else { return };
+        self.frames.drawing.look = self.frames.stream().map(|stream| {
+            let pause = if stream.look_for_lost() { TRAVEL } else { pause * 2 };
+            (now + pause, pause)
+        });
     }
 
     /// A frame that was never committed goes back, its release point before its buffer.

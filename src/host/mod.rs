@@ -1,7 +1,7 @@
 //! The outside: a Wayland client of the compositor that Wolf (or anybody) runs.
 //! [`connect`] gets in, [`window`] is the one toplevel, [`feedback`] what buffers the host takes,
 //! [`buffers`] turns guest memory into wl_buffers, [`seat`] reads input,
-//! `timing` the answers to commits, `cursor` shows the guest's pointer. Nothing here knows of the guest.
+//! `sync` hands timelines on, `timing` the answers to commits, `cursor` shows the guest's pointer. Nothing here knows of the guest.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};

@@ -1,5 +1,6 @@
 //! The frame path's guest end: PipeWire. [`mod@format`] and [`negotiation`] decide what to ask for (pure),
-//! [`mailbox`] which frame goes next (pure), [`pods`] and [`stream`] talk to PipeWire.
+//! [`mailbox`] which frame goes next and [`unfinished`] which are still being drawn (pure), [`pods`] and [`stream`] talk
+//! to PipeWire, [`sync`] and [`syncobj`] are explicit sync.
 //! Nothing here knows of Wayland.
 
 pub mod cursor;

@@ -86,6 +86,8 @@ struct Live {
     timelines: Option<Rc<Timelines>>,
     /// The points it came with last.
     points: Option<Points>,
+    /// Points that it was seen with on the guest's side, and has not come with.
+    missing: Option<Points>,
 }
 
 impl Live {
@@ -96,6 +98,21 @@ impl Live {
         trace!(id = ?self.id, ?points, reached = ?timelines.reached(), "frame");
         self.points = Some(points);
         Some(FrameSync::new(Rc::clone(timelines), points))
+    }
+
+    /// Whether the guest has sent it with points that have not come. When they had not the last time either, PipeWire has
+    /// lost the frame: its release is signalled, or the guest would wait for ever to draw in it again.
+    fn is_missing(&mut self) -> bool {
+        let Some(timelines) = &self.timelines else { return false };
+        let sent = raw::points(self.pointer).filter(|points| points.are_new(self.points));
+        let is_lost = sent.is_some() && sent == self.missing;
+        self.missing = sent.filter(|_| !is_lost);
+        if let (true, Some(points)) = (is_lost, sent) {
+            debug!(id = ?self.id, ?points, "a frame was lost on its way");
+            self.points = Some(points);
+            drop(FrameSync::new(Rc::clone(timelines), points));
+        }
+        self.missing.is_some()
     }
 }
 
@@ -340,6 +357,14 @@ impl VideoStream {
         self.shared.borrow_mut().sync = None;
     }
 
+    /// Looks for frames that PipeWire has lost: it gives a buffer back unseen when the next one comes too soon. True when
+    /// some may be, and it is to be looked again a while later.
+    pub fn look_for_lost(&self) -> bool {
+        let mut shared = self.shared.borrow_mut();
+        // Each one, whatever the others say.
+        shared.buffers.iter_mut().filter_map(|live| live.is_missing().then_some(())).count() > 0
+    }
+
     /// Whether the guest has not taken this buffer away.
     pub fn has_buffer(&self, id: BufferId) -> bool {
         self.shared.borrow().buffers.iter().any(|live| live.id == id)
@@ -461,7 +486,7 @@ fn listen(stream: &StreamRc, shared: &Rc<RefCell<Shared>>) -> Result<StreamListe
                 },
                 _ => None,
             };
-            shared.buffers.push(Live { pointer, id, planes, timelines, points: None });
+            shared.buffers.push(Live { pointer, id, planes, timelines, points: None, missing: None });
         })
         .remove_buffer(move |_, (), buffer| {
             let mut shared = on_remove.borrow_mut();

@@ -12,6 +12,7 @@ use crate::picture::{self, Store};
 use crate::record::BufferKind;
 use crate::seen::{Buffer, BufferId};
 use crate::server::State;
+use crate::sync::SyncPoint;
 
 /// The host's side of one `wl_buffer`.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub(crate) struct BufferState {
     /// The file of each plane, and where the plane begins in it; planes of shm buffers are all in the first.
     pub planes: Vec<(Arc<OwnedFd>, u64)>,
     held: bool,
+    /// To be signalled when it is released.
+    release_point: Option<SyncPoint>,
     /// Its bytes when it was committed, if the script wants lent buffers watched.
     as_lent: Option<Vec<u8>>,
 }
@@ -35,7 +38,15 @@ impl State {
         self.notes.note(|seen| {
             seen.buffers.push(Buffer { id, kind: kind.clone(), alive: true, held: false, commits: 0, releases: 0 });
         });
-        self.buffers.push(BufferState { resource: None, kind, store, planes, held: false, as_lent: None });
+        self.buffers.push(BufferState {
+            resource: None,
+            kind,
+            store,
+            planes,
+            held: false,
+            release_point: None,
+            as_lent: None,
+        });
         id
     }
 
@@ -57,12 +68,16 @@ impl State {
     }
 
     /// A commit takes the buffer. `shown` is the one its surface had before.
-    pub fn take_buffer(&mut self, id: BufferId, shown: Option<BufferId>) {
+    pub fn take_buffer(&mut self, id: BufferId, shown: Option<BufferId>, release_point: Option<SyncPoint>) {
         if self.buffer_ref(id).held && shown != Some(id) {
             self.notes.oddity(format!("buffer {} is committed again while lent", id.0));
         }
         let watches = self.config.watches_lent;
         let buffer = self.buffer_mut(id);
+        // As Smithay: attached once more, its new points are not taken.
+        if !buffer.held || shown != Some(id) {
+            buffer.release_point = release_point;
+        }
         buffer.held = true;
         if watches {
             buffer.as_lent = picture::copy_of(&buffer.store, buffer.kind.size().1);
@@ -81,6 +96,9 @@ impl State {
         };
         if !std::mem::take(&mut buffer.held) {
             return false;
+        }
+        if let Some(point) = buffer.release_point.take() {
+            point.signal();
         }
         let Some(resource) = buffer.resource.clone() else {
             return false;
@@ -152,6 +170,9 @@ impl Dispatch<WlBuffer, BufferId> for State {
         record.resource = None;
         record.held = false;
         record.as_lent = None;
+        if let Some(point) = record.release_point.take() {
+            point.signal();
+        }
         // The picture on screen is a copy, so the client's memory can go.
         record.store = Store::Hidden;
         record.planes.clear();

@@ -15,6 +15,7 @@ use crate::seen::BufferId;
 use crate::server::State;
 use crate::shell;
 use crate::surface::{Current, Pending, Surface};
+use crate::sync;
 use crate::timing::Asked;
 
 /// Where a surface's buffer lands: a part of the buffer, and the surface's size.
@@ -102,6 +103,9 @@ fn apply(state: &mut State, surface: &mut Surface) -> Option<Option<Option<Buffe
     {
         return None;
     }
+    if !sync::check(state, surface, &pending) {
+        return None;
+    }
     let before = surface.current.buffer;
     let old_layout = content_size(state, before).map(|size| surface.current.layout(size));
     take_over(&mut surface.current, &mut pending);
@@ -124,7 +128,7 @@ fn apply(state: &mut State, surface: &mut Surface) -> Option<Option<Option<Buffe
     let damaged = !pending.surface_damage.is_empty() || !pending.buffer_damage.is_empty();
     match pending.attach {
         Some(Some(id)) => {
-            state.take_buffer(id, before);
+            state.take_buffer(id, before, pending.release_point.take());
             if state.config.reads_pixels {
                 paint(state, surface, id, &pending);
             }
@@ -243,8 +247,8 @@ fn record(state: &State, surface: &Surface, pending: &Pending, layout: Option<La
         size: layout.map(|l| l.size),
         frame_callbacks: asked.callbacks,
         feedbacks: asked.feedbacks,
-        acquire_point: pending.acquire_point,
-        release_point: pending.release_point,
+        acquire_point: pending.acquire_point.as_ref().map(|acquire| acquire.point),
+        release_point: pending.release_point.as_ref().map(|release| release.point),
         acked: None,
     };
     let window = surface.window;

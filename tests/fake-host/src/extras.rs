@@ -7,6 +7,7 @@ use smithay::reexports::wayland_protocols::wp::fractional_scale::v1::server::wp_
 use smithay::reexports::wayland_protocols::wp::fractional_scale::v1::server::wp_fractional_scale_v1::{
     self, WpFractionalScaleV1,
 };
+use smithay::reexports::wayland_protocols::wp::linux_drm_syncobj::v1::server::wp_linux_drm_syncobj_surface_v1::WpLinuxDrmSyncobjSurfaceV1;
 use smithay::reexports::wayland_protocols::wp::single_pixel_buffer::v1::server::wp_single_pixel_buffer_manager_v1::{
     self, WpSinglePixelBufferManagerV1,
 };
@@ -31,7 +32,7 @@ use crate::server::State;
 pub(crate) struct SurfaceExtras {
     pub viewport: Option<WpViewport>,
     fractional: Option<WpFractionalScaleV1>,
-    pub synced: bool,
+    pub synced: Option<WpLinuxDrmSyncobjSurfaceV1>,
 }
 
 /// A `bind` that only notes itself.

@@ -31,6 +31,8 @@ pub struct Seen {
     pub constraints: Vec<Constraint>,
     /// Sync timelines imported through `wp_linux_drm_syncobj_manager_v1`.
     pub timelines: usize,
+    /// Commits whose acquire point was not signalled.
+    pub undrawn: usize,
     /// Frame callbacks the client asked for with its commits.
     pub callbacks_asked: usize,
     /// Frame callbacks answered.

@@ -16,6 +16,7 @@ use crate::picture::Picture;
 use crate::record::{Rect, Role};
 use crate::seen::BufferId;
 use crate::server::State;
+use crate::sync::SyncPoint;
 use crate::timing::SurfaceTiming;
 
 /// One live `wl_surface`.
@@ -48,8 +49,8 @@ pub(crate) struct Pending {
     pub input: Option<Option<Vec<Rect>>>,
     pub source: Option<Option<Source>>,
     pub destination: Option<Option<(i32, i32)>>,
-    pub acquire_point: Option<u64>,
-    pub release_point: Option<u64>,
+    pub acquire_point: Option<SyncPoint>,
+    pub release_point: Option<SyncPoint>,
 }
 
 /// Double-buffered state in force.

@@ -1,5 +1,11 @@
-//! `wp_linux_drm_syncobj_v1`, recorded only: points are noted with the commit they belong
-//! to, never waited for nor signalled, and not checked against each other.
+//! `wp_linux_drm_syncobj_v1`, with its protocol errors. Release points are signalled with the buffer's release; a commit
+//! before its acquire point is noted, not put off. Where there is no render node timelines are only counted.
+
+use std::fs::{File, OpenOptions};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use drm::control::{Device as _, syncobj};
 
 use smithay::reexports::wayland_protocols::wp::linux_drm_syncobj::v1::server::wp_linux_drm_syncobj_manager_v1::{
     self, WpLinuxDrmSyncobjManagerV1,
@@ -12,12 +18,109 @@ use smithay::reexports::wayland_protocols::wp::linux_drm_syncobj::v1::server::wp
 };
 use wayland_server::backend::ClientId;
 use wayland_server::protocol::wl_surface::WlSurface;
-use wayland_server::{Client, DataInit, Dispatch, DisplayHandle, GlobalDispatch, New};
+use wayland_server::{Client, DataInit, Dispatch, DisplayHandle, GlobalDispatch, New, Resource as _};
 
 use crate::extras::plain_global;
 use crate::server::State;
+use crate::surface::{Pending, Surface};
 
 plain_global!(WpLinuxDrmSyncobjManagerV1);
+
+#[derive(Debug)]
+struct Node(File);
+
+impl AsFd for Node {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl drm::Device for Node {}
+impl drm::control::Device for Node {}
+
+impl Node {
+    fn open() -> Option<Arc<Self>> {
+        let mut nodes: Vec<_> = std::fs::read_dir("/dev/dri").ok()?.flatten().map(|node| node.path()).collect();
+        nodes.retain(|path| path.to_string_lossy().contains("renderD"));
+        nodes.sort();
+        let file = OpenOptions::new().read(true).write(true).open(nodes.first()?).ok()?;
+        Some(Arc::new(Self(file)))
+    }
+}
+
+/// A client's timeline.
+#[derive(Debug)]
+pub(crate) struct Timeline(Option<(Arc<Node>, syncobj::Handle)>);
+
+impl Timeline {
+    /// `None` for what is no timeline.
+    fn import(node: Option<&Arc<Node>>, fd: &OwnedFd) -> Option<Arc<Self>> {
+        let imported = match node {
+            None => None,
+            Some(node) => Some((Arc::clone(node), node.fd_to_syncobj(fd.as_fd(), false).ok()?)),
+        };
+        Some(Arc::new(Self(imported)))
+    }
+
+    fn has_reached(&self, point: u64) -> bool {
+        let Some((node, handle)) = &self.0 else { return true };
+        let mut reached = [0];
+        node.syncobj_timeline_query(&[*handle], &mut reached, false).is_ok() && reached[0] >= point
+    }
+}
+
+impl Drop for Timeline {
+    fn drop(&mut self) {
+        if let Some((node, handle)) = &self.0 {
+            let _ = node.destroy_syncobj(*handle);
+        }
+    }
+}
+
+/// A point of a timeline.
+#[derive(Clone, Debug)]
+pub(crate) struct SyncPoint {
+    timeline: Arc<Timeline>,
+    pub point: u64,
+}
+
+impl SyncPoint {
+    pub fn signal(&self) {
+        if let Some((node, handle)) = &self.timeline.0 {
+            let _ = node.syncobj_timeline_signal(&[*handle], &[self.point]);
+        }
+    }
+}
+
+/// What a synced surface must have with a commit. False if the client was killed.
+pub(crate) fn check(state: &State, surface: &Surface, pending: &Pending) -> bool {
+    use wp_linux_drm_syncobj_surface_v1::Error;
+    let Some(synced) = &surface.extras.synced else { return true };
+    let (acquire, release) = (&pending.acquire_point, &pending.release_point);
+    let wrong = match pending.attach {
+        Some(Some(id)) if state.buffer_ref(id).kind.dmabuf().is_none() => {
+            Some((Error::UnsupportedBuffer, "a synced surface takes DMA-BUFs only"))
+        }
+        Some(Some(_)) if acquire.is_none() => Some((Error::NoAcquirePoint, "a buffer without an acquire point")),
+        Some(Some(_)) if release.is_none() => Some((Error::NoReleasePoint, "a buffer without a release point")),
+        None | Some(None) if acquire.is_some() || release.is_some() => {
+            Some((Error::NoBuffer, "points without a buffer"))
+        }
+        _ => None,
+    };
+    let conflict = acquire.as_ref().zip(release.as_ref()).is_some_and(|(acquire, release)| {
+        Arc::ptr_eq(&acquire.timeline, &release.timeline) && acquire.point >= release.point
+    });
+    let wrong = wrong.or(conflict.then_some((Error::ConflictingPoints, "released before it is acquired")));
+    if let Some((code, message)) = wrong {
+        state.fatal(synced, code, message);
+        return false;
+    }
+    if acquire.as_ref().is_some_and(|acquire| !acquire.timeline.has_reached(acquire.point)) {
+        state.notes.note(|seen| seen.undrawn += 1);
+    }
+    true
+}
 
 impl Dispatch<WpLinuxDrmSyncobjManagerV1, ()> for State {
     fn request(
@@ -31,19 +134,25 @@ impl Dispatch<WpLinuxDrmSyncobjManagerV1, ()> for State {
     ) {
         match request {
             wp_linux_drm_syncobj_manager_v1::Request::GetSurface { id, surface } => {
-                let taken = state.surface(&surface).is_some_and(|s| s.extras.synced);
+                let taken = state.surface(&surface).is_some_and(|s| s.extras.synced.is_some());
                 if taken {
                     let code = wp_linux_drm_syncobj_manager_v1::Error::SurfaceExists;
                     state.fatal(manager, code, "the surface is synced already");
                     return;
                 }
-                init.init(id, surface.clone());
+                let synced = init.init(id, surface.clone());
                 if let Some(surface) = state.surface_mut(&surface) {
-                    surface.extras.synced = true;
+                    surface.extras.synced = Some(synced);
                 }
             }
-            wp_linux_drm_syncobj_manager_v1::Request::ImportTimeline { id, .. } => {
-                init.init(id, ());
+            wp_linux_drm_syncobj_manager_v1::Request::ImportTimeline { id, fd } => {
+                let node = Node::open();
+                let Some(timeline) = Timeline::import(node.as_ref(), &fd) else {
+                    let code = wp_linux_drm_syncobj_manager_v1::Error::InvalidTimeline;
+                    state.fatal(manager, code, "that is no timeline");
+                    return;
+                };
+                init.init(id, timeline);
                 state.log("a timeline is imported");
                 state.notes.note(|seen| seen.timelines += 1);
             }
@@ -52,13 +161,13 @@ impl Dispatch<WpLinuxDrmSyncobjManagerV1, ()> for State {
     }
 }
 
-impl Dispatch<WpLinuxDrmSyncobjTimelineV1, ()> for State {
+impl Dispatch<WpLinuxDrmSyncobjTimelineV1, Arc<Timeline>> for State {
     fn request(
         _state: &mut Self,
         _client: &Client,
         _timeline: &WpLinuxDrmSyncobjTimelineV1,
         _request: wp_linux_drm_syncobj_timeline_v1::Request,
-        _data: &(),
+        _data: &Arc<Timeline>,
         _dh: &DisplayHandle,
         _init: &mut DataInit<'_, Self>,
     ) {
@@ -78,18 +187,21 @@ impl Dispatch<WpLinuxDrmSyncobjSurfaceV1, WlSurface> for State {
         if let wp_linux_drm_syncobj_surface_v1::Request::Destroy = request {
             return;
         }
-        let point = |hi: u32, lo: u32| Some(u64::from(hi) << 32 | u64::from(lo));
+        let point = |timeline: WpLinuxDrmSyncobjTimelineV1, hi: u32, lo: u32| {
+            let timeline = Arc::clone(timeline.data::<Arc<Timeline>>()?);
+            Some(SyncPoint { timeline, point: u64::from(hi) << 32 | u64::from(lo) })
+        };
         let Some(surface) = state.surface_mut(surface) else {
             let code = wp_linux_drm_syncobj_surface_v1::Error::NoSurface;
             state.fatal(synced, code, "the surface is gone");
             return;
         };
         match request {
-            wp_linux_drm_syncobj_surface_v1::Request::SetAcquirePoint { point_hi, point_lo, .. } => {
-                surface.pending.acquire_point = point(point_hi, point_lo)
+            wp_linux_drm_syncobj_surface_v1::Request::SetAcquirePoint { timeline, point_hi, point_lo } => {
+                surface.pending.acquire_point = point(timeline, point_hi, point_lo)
             }
-            wp_linux_drm_syncobj_surface_v1::Request::SetReleasePoint { point_hi, point_lo, .. } => {
-                surface.pending.release_point = point(point_hi, point_lo)
+            wp_linux_drm_syncobj_surface_v1::Request::SetReleasePoint { timeline, point_hi, point_lo } => {
+                surface.pending.release_point = point(timeline, point_hi, point_lo)
             }
             _ => {}
         }
@@ -97,7 +209,9 @@ impl Dispatch<WpLinuxDrmSyncobjSurfaceV1, WlSurface> for State {
 
     fn destroyed(state: &mut Self, _client: ClientId, _synced: &WpLinuxDrmSyncobjSurfaceV1, surface: &WlSurface) {
         if let Some(surface) = state.surface_mut(surface) {
-            surface.extras.synced = false;
+            surface.extras.synced = None;
+            surface.pending.acquire_point = None;
+            surface.pending.release_point = None;
         }
     }
 }

@@ -95,6 +95,8 @@ pub struct Frame {
     pub transform: u32,
     /// Cursor; `None` writes id 0.
     pub cursor: Option<Cursor>,
+    /// Its acquire point is signalled when it is sent, where there is one.
+    pub is_drawn: bool,
 }
 
 impl Frame {

@@ -8,6 +8,7 @@ mod options;
 mod pods;
 mod raw;
 mod settled;
+mod timeline;
 mod worker;
 
 use std::{
@@ -24,7 +25,7 @@ use pipewire as pw;
 pub use frame::{Chunk, Cursor, Fill, Frame, Header, Pushed, Rect, coded_pixel, read_time_code, time_code};
 pub use options::{
     Blocks, Dmabufs, Layout, Metas, Offer, OnEvent, Pixels, PlainMemory, ProducerEvent, ProducerOptions, Rate, Seal,
-    Shape, SizePolicy,
+    Shape, SizePolicy, Timelines,
 };
 pub use pods::{FormatEvent, Negotiated};
 
@@ -73,6 +74,8 @@ pub struct ProducerState {
     pub data_types: u32,
     /// Buffers at home.
     pub free: usize,
+    /// Of those at home, buffers whose release point is not signalled: they cannot be used again.
+    pub unreleased: usize,
     /// Buffers queued and not yet back.
     pub out: usize,
     /// Frames queued.
@@ -225,6 +228,16 @@ impl Producer {
         self.on_thread(move |worker| worker.push(fill, bend)).unwrap_or(Pushed::NotStreaming)
     }
 
+    /// Pushes one frame that is not drawn before [`draw`](Self::draw): its acquire point is not signalled.
+    pub fn undrawn_frame(&self, fill: Fill) -> Pushed {
+        self.frame_with(fill, |frame| frame.is_drawn = false)
+    }
+
+    /// Finishes every frame that was not drawn.
+    pub fn draw(&self) {
+        self.on_thread(Worker::draw);
+    }
+
     /// Pushes one frame as soon as there is a stream and a free buffer, and gives its sequence number.
     ///
     /// # Errors
@@ -233,7 +246,7 @@ impl Producer {
         let deadline = Instant::now() + timeout;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let ready = |s: &ProducerState| s.ready().filter(|_| s.free > 0);
+            let ready = |s: &ProducerState| s.ready().filter(|_| s.free > s.unreleased);
             self.wait(ready, left)?;
             if self.watch.read(|s| s.ended) {
                 return Err("the stream has ended".into());

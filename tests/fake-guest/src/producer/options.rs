@@ -192,6 +192,17 @@ impl Metas {
     pub const NONE: Self = Self { header: false, damage: false, crop: false, transform: false, cursor: false };
 }
 
+/// Explicit sync on DMA-BUF streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timelines {
+    /// Not offered.
+    None,
+    /// Offered as Mutter 48 does on a GPU: each buffer's timeline is the kernel's. Needs a render node and PipeWire 1.2.
+    Real,
+    /// Offered, but what is handed out are no timelines.
+    Unusable,
+}
+
 /// What happens on the producer's side, for those who have to react to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProducerEvent {
@@ -253,6 +264,8 @@ pub struct ProducerOptions {
     pub row_padding: u32,
     /// Metas offered.
     pub metas: Metas,
+    /// Explicit sync.
+    pub timelines: Timelines,
     /// The modifier fixated when the consumer leaves a choice; else the first of what it left.
     pub prefer_modifier: Option<u64>,
     /// The stream ends as soon as it is to allocate buffers of this modifier.
@@ -277,6 +290,7 @@ impl Default for ProducerOptions {
             blocks: Blocks::One,
             mistyped: false,
             seal: Seal::None,
+            timelines: Timelines::None,
             row_padding: 0,
             metas: Metas::MUTTER,
             prefer_modifier: None,

@@ -12,7 +12,12 @@ use libspa::{
     utils::{Choice, ChoiceEnum, ChoiceFlags, Fraction, Id, Rectangle},
 };
 
-use super::options::{Blocks, Offer, Pixels, ProducerOptions, Rate, Shape, SizePolicy};
+use super::options::{Blocks, Offer, Pixels, ProducerOptions, Rate, Shape, SizePolicy, Timelines};
+
+/// Explicit sync, by the values of PipeWire 1.2's headers.
+pub(crate) const META_SYNC_TIMELINE: u32 = 9;
+pub(crate) const DATA_SYNC_OBJ: u32 = 5;
+const BUFFERS_META_TYPE: u32 = 7;
 
 /// A serialized pod.
 pub(crate) type Bytes = Vec<u8>;
@@ -128,7 +133,29 @@ pub(crate) fn buffers(options: &ProducerOptions, negotiated: &Negotiated, types:
     let (default, min, max) = options.buffers;
     let count = ChoiceEnum::Range { default: default as i32, min: min as i32, max: max as i32 };
     let types = ChoiceEnum::Flags { default: types as i32, flags: vec![types as i32] };
-    let mut pods = vec![serialize(
+    let synced = negotiated.modifier.is_some() && options.timelines != Timelines::None;
+    let mut pods = Vec::new();
+    if synced {
+        // With two blocks more: the timelines'.
+        let mut properties = vec![
+            plain(sys::SPA_PARAM_BUFFERS_buffers, Value::Choice(ChoiceValue::Int(choice(count.clone())))),
+            int(sys::SPA_PARAM_BUFFERS_blocks, 3),
+            int(sys::SPA_PARAM_BUFFERS_align, 16),
+            plain(sys::SPA_PARAM_BUFFERS_dataType, Value::Choice(ChoiceValue::Int(choice(types.clone())))),
+        ];
+        properties.push(Property {
+            key: BUFFERS_META_TYPE,
+            flags: PropertyFlags::MANDATORY,
+            value: Value::Int(1 << META_SYNC_TIMELINE),
+        });
+        pods.push(serialize(sys::SPA_TYPE_OBJECT_ParamBuffers, sys::SPA_PARAM_Buffers, properties));
+        pods.push(serialize(
+            sys::SPA_TYPE_OBJECT_ParamMeta,
+            sys::SPA_PARAM_Meta,
+            vec![id(sys::SPA_PARAM_META_type, META_SYNC_TIMELINE), int(sys::SPA_PARAM_META_size, 24)],
+        ));
+    }
+    pods.push(serialize(
         sys::SPA_TYPE_OBJECT_ParamBuffers,
         sys::SPA_PARAM_Buffers,
         vec![
@@ -139,7 +166,7 @@ pub(crate) fn buffers(options: &ProducerOptions, negotiated: &Negotiated, types:
             int(sys::SPA_PARAM_BUFFERS_align, 16),
             plain(sys::SPA_PARAM_BUFFERS_dataType, Value::Choice(ChoiceValue::Int(choice(types)))),
         ],
-    )];
+    ));
     let region = size_of::<sys::spa_meta_region>() as i32;
     let metas = options.metas;
     let header = size_of::<sys::spa_meta_header>() as i32;

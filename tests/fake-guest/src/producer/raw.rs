@@ -9,7 +9,7 @@ use pipewire::{stream::Stream, sys as pw_sys};
 use super::{
     frame::{Chunk, Cursor, Fill, Frame, coded_pixel, time_code},
     memory::Slot,
-    pods::Place,
+    pods::{DATA_SYNC_OBJ, META_SYNC_TIMELINE, Place},
 };
 
 /// A buffer of the stream. Valid from its add_buffer to its remove_buffer, which the worker observes.
@@ -55,6 +55,30 @@ impl Raw {
         data.mapoffset = slot.offset as u32;
         data.maxsize = slot.size as u32;
         data.data = slot.memory.start().wrapping_add(slot.offset).cast();
+    }
+
+    /// Whether both sides agreed on points for its frames.
+    pub(crate) fn is_synced(self) -> bool {
+        self.datas().len() >= 3 && self.metas().iter().any(|meta| meta.type_ == META_SYNC_TIMELINE && meta.size == 24)
+    }
+
+    /// Makes the last two datas its timeline, for acquire and release.
+    pub(crate) fn add_timeline(self, fd: i64) {
+        if let [.., acquire, release] = self.datas() {
+            for data in [acquire, release] {
+                data.type_ = DATA_SYNC_OBJ;
+                data.flags = sys::SPA_DATA_FLAG_READABLE;
+                data.fd = fd;
+            }
+        }
+    }
+
+    /// Writes the points of a frame: when it is drawn, and when it is no longer read.
+    pub(crate) fn write_points(self, acquire: u64, release: u64) {
+        for meta in self.metas().iter().filter(|meta| meta.type_ == META_SYNC_TIMELINE) {
+            put(meta, 8, &acquire.to_ne_bytes());
+            put(meta, 16, &release.to_ne_bytes());
+        }
     }
 
     /// Undoes [`allocate`](Self::allocate), so that libpipewire sees nothing of a closed fd.

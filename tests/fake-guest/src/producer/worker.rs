@@ -21,10 +21,11 @@ use super::{
     ProducerState, State,
     frame::{Chunk, Fill, Frame, Header, Pushed},
     memory::{Memory, Slot, pages},
-    options::{Blocks, Dmabufs, Layout, PlainMemory, ProducerEvent, ProducerOptions, Seal},
+    options::{Blocks, Dmabufs, Layout, PlainMemory, ProducerEvent, ProducerOptions, Seal, Timelines},
     pods::{self, FormatEvent, Negotiated, Place},
     raw::{self, Raw},
     settled::Settled,
+    timeline::Timeline,
 };
 use crate::wait::Watched;
 
@@ -65,8 +66,24 @@ struct Inner {
     streaming: bool,
     slots: HashMap<Raw, Vec<Slot>>,
     free: VecDeque<Raw>,
+    synced: HashMap<Raw, Synced>,
     shared: Option<(Rc<Memory>, usize)>,
     seq: u64,
+}
+
+/// A buffer's timeline.
+struct Synced {
+    timeline: Timeline,
+    /// The points of its last frame.
+    acquire: u64,
+    release: u64,
+}
+
+impl Inner {
+    /// Whether nobody reads it any more, as far as its timeline says.
+    fn is_released(&self, buffer: Raw) -> bool {
+        self.synced.get(&buffer).is_none_or(|synced| synced.timeline.has_reached(synced.release))
+    }
 }
 
 /// Runs until a job sets `quit`.
@@ -278,7 +295,7 @@ impl Worker {
 
     fn add_buffer(&self, buffer: Raw) {
         let types = buffer.allowed_types();
-        match self.allocate(buffer) {
+        match self.allocate(buffer).and_then(|slot| self.add_timeline(buffer).map(|()| slot)) {
             Ok(slot) => {
                 self.inner.borrow_mut().slots.insert(buffer, slot);
             }
@@ -289,6 +306,23 @@ impl Worker {
             s.buffers_added += 1;
             s.data_types = types;
         });
+    }
+
+    fn add_timeline(&self, buffer: Raw) -> std::io::Result<()> {
+        let timeline = match self.options.borrow().timelines {
+            Timelines::None => return Ok(()),
+            _ if !buffer.is_synced() => return Ok(()),
+            Timelines::Real => Timeline::new()?,
+            Timelines::Unusable => Timeline::unusable()?,
+        };
+        buffer.add_timeline(timeline.fd());
+        self.inner.borrow_mut().synced.insert(buffer, Synced { timeline, acquire: 0, release: 0 });
+        Ok(())
+    }
+
+    /// Signals the acquire points of all frames.
+    pub(crate) fn draw(&self) {
+        self.inner.borrow().synced.values().for_each(|synced| synced.timeline.signal(synced.acquire));
     }
 
     /// Its datas' memory; none when the daemon allocates.
@@ -342,6 +376,7 @@ impl Worker {
         let slots = {
             let mut inner = self.inner.borrow_mut();
             inner.free.retain(|free| *free != buffer);
+            inner.synced.remove(&buffer);
             inner.slots.remove(&buffer)
         };
         if slots.is_some_and(|slots| !slots.is_empty()) {
@@ -370,9 +405,13 @@ impl Worker {
     }
 
     fn count(&self) {
-        let free = self.inner.borrow().free.len();
+        let (free, unreleased) = {
+            let inner = self.inner.borrow();
+            (inner.free.len(), inner.free.iter().filter(|buffer| !inner.is_released(**buffer)).count())
+        };
         self.watch.update(|s| {
             s.free = free;
+            s.unreleased = unreleased;
             s.out = s.buffers.saturating_sub(free);
         });
     }
@@ -387,7 +426,8 @@ impl Worker {
                 self.watch.update(|s| s.not_streaming += 1);
                 return Pushed::NotStreaming;
             };
-            let Some(buffer) = inner.free.pop_front() else {
+            let released = inner.free.iter().position(|buffer| inner.is_released(*buffer));
+            let Some(buffer) = released.and_then(|at| inner.free.remove(at)) else {
                 drop(inner);
                 self.watch.update(|s| s.skipped += 1);
                 return Pushed::NoFreeBuffer;
@@ -405,6 +445,14 @@ impl Worker {
         let slots = self.inner.borrow().slots.get(&buffer).cloned().unwrap_or_default();
         for error in slots.iter().filter_map(|slot| slot.memory.flush().err()) {
             self.watch.update(|s| s.errors.push(format!("the GPU does not take a frame: {error}")));
+        }
+        if let Some(synced) = self.inner.borrow_mut().synced.get_mut(&buffer) {
+            synced.acquire = synced.release + 1;
+            synced.release = synced.acquire + 1;
+            buffer.write_points(synced.acquire, synced.release);
+            if frame.is_drawn {
+                synced.timeline.signal(synced.acquire);
+            }
         }
         // Queueing starts the cycle, as in Mutter. `pw_stream_trigger_process` is left alone: with it, 0.3.65 brings
         // buffers home that the consumer still holds.
@@ -448,6 +496,9 @@ impl Worker {
 
     fn tick(&self) {
         self.collect();
+        if !self.inner.borrow().synced.is_empty() {
+            self.count();
+        }
         self.settle();
         let Some(mut animation) = self.animation.get() else {
             return;
@@ -490,5 +541,6 @@ fn right_frame(fill: Fill, seq: u64, (width, height): (u32, u32), places: &[Plac
         crop: Some((0, 0, width, height)),
         transform: 0,
         cursor: None,
+        is_drawn: true,
     }
 }
