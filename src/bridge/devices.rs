@@ -3,7 +3,7 @@
 
 use std::os::fd::AsFd as _;
 
-use tracing::info;
+use tracing::{debug, info};
 
 use crate::bridge::Bridge;
 use crate::device;
@@ -22,12 +22,15 @@ impl Bridge {
         HostFormats { elsewhere: is_elsewhere(devices, self.host.main_device()), ..self.host.formats() }
     }
 
-    /// Says once a session which devices are in play, when they do not go together.
+    /// Says once a session which devices are in play, aloud when they do not go together.
     pub(super) fn tell_devices(&self) {
         let devices = self.guest.session().map_or(&[][..], |session| &session.devices);
-        if let Some(host) = self.host.main_device().filter(|host| is_elsewhere(devices, Some(*host))) {
-            let guest: Vec<String> = devices.iter().map(|node| device::name(*node)).collect();
-            let (guest, host) = (guest.join(", "), device::name(host));
+        let guest: Vec<String> = devices.iter().map(|node| device::name(*node)).collect();
+        let host = self.host.main_device();
+        let (guest, name) = (guest.join(", "), host.map_or("unknown".to_owned(), device::name));
+        debug!(guest, host = name, "devices");
+        if is_elsewhere(devices, host) {
+            let host = name;
             info!(
                 "the guest draws on {guest}, the host on {host}: only linear dmabufs or shared memory go between them; give both the same device"
             );
