@@ -262,7 +262,7 @@ fn gnome_48_in_gnome_48() {
         let host = Gnome::start_with(Suite::Trixie, &[("GNOME_ARGS", "--virtual-monitor 800x600")]);
         let gnome = Gnome::start_with(Suite::Trixie, &[("WB_ANIMATIONS", "0")]);
         let bridge = Bridge::start(&host.wayland_socket(), &gnome.env(), &["--log", "debug"]);
-        wait_for("a frame in the host", soon(), || (bridge.counter("committed") > 0).then_some(()));
+        wait_for("a frame in the host", soon(), || bridge.log().contains("first frame shown").then_some(()));
         let size = gnome_size(&bridge);
         let canvas = Canvas::open(&gnome.wayland_socket(), 7);
         bridge.expect(canvas.wait_for_size(size.0, size.1, soon()));
