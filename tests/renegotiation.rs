@@ -111,6 +111,7 @@ fn a_kind_of_dmabuf_that_streams_fail_with_is_given_up() {
     let producer = ProducerOptions { fails_with: Some(TILED), ..gpu(&[TILED, LINEAR]) };
     let world = World::new(wolf().dmabuf(Dmabuf::feedback(5, 0, formats)), producer);
     common::wait_for("another kind", SOON, || world.bridge.log().contains("offering without it").then_some(()));
+    world.counts("sessions", 3);
     world.show(RED);
     assert_eq!(world.modifier(), Some((XR24, LINEAR)));
     let ended = world.end();

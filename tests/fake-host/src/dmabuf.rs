@@ -363,7 +363,8 @@ fn import(
     let mut pairs = state.config.dmabuf.pairs();
     pairs.extend(state.config.surface_dmabuf.iter().flat_map(Dmabuf::pairs));
     // One that was taken off the list may have been asked for before the client could know.
-    let checked = if state.dmabuf.known.contains(&fourcc) {
+    let is_known = state.dmabuf.known.contains(&fourcc) || pairs.iter().any(|(listed, _)| *listed == fourcc);
+    let checked = if is_known {
         inner.check(width, height)
     } else {
         let message = format!("format {fourcc:#x} is not supported");
