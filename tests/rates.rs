@@ -8,32 +8,12 @@ mod common;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use common::usage::{cpu, switches};
 use common::{Bridge, wait_for};
 use fake_host::{FakeHost, Output};
 use lab::{Canvas, Gnome, Suite};
 
 const SOON: Duration = Duration::from_secs(30);
-
-/// CPU time of all threads of a process.
-fn cpu(pid: u32) -> Duration {
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
-    let nanoseconds: u64 = tasks
-        .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok())
-        .filter_map(|text| text.split(' ').next()?.parse::<u64>().ok())
-        .sum();
-    Duration::from_nanos(nanoseconds)
-}
-
-/// How often all threads of a process went to sleep so far.
-fn switches(pid: u32) -> u64 {
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
-    tasks
-        .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("status")).ok())
-        .filter_map(|text| {
-            text.lines().find_map(|it| it.strip_prefix("voluntary_ctxt_switches:")?.trim().parse::<u64>().ok())
-        })
-        .sum::<u64>()
-}
 
 /// The gnome-shell of the session with this run directory.
 fn shell(dir: &Path) -> u32 {

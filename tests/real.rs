@@ -6,6 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::desktops::{HostKind, RealHost, shows};
+use common::usage::{cpu, switches};
 use common::{Bridge, wait_for};
 use lab::{Canvas, Gnome, Hands, Suite, Sway, keys};
 
@@ -155,25 +156,9 @@ fn gnome_43_in_weston() {
 
 /// CPU time of all threads of a process, and its resident memory in KiB.
 fn cost(pid: u32) -> (Duration, u64) {
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
-    let nanoseconds: u64 = tasks
-        .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok())
-        .filter_map(|text| text.split(' ').next()?.parse::<u64>().ok())
-        .sum();
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
     let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().split(' ').next()?.parse().ok());
-    (Duration::from_nanos(nanoseconds), resident.expect("VmRSS"))
-}
-
-/// How often all threads of a process went to sleep so far.
-fn switches(pid: u32) -> u64 {
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
-    tasks
-        .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("status")).ok())
-        .filter_map(|text| {
-            text.lines().find_map(|it| it.strip_prefix("voluntary_ctxt_switches:")?.trim().parse::<u64>().ok())
-        })
-        .sum::<u64>()
+    (cpu(pid), resident.expect("VmRSS"))
 }
 
 /// The figures of the frame path with software rendering: an animated window in GNOME 48, 1280x720, in sway.

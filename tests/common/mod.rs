@@ -178,6 +178,7 @@ impl Drop for Bridge {
 }
 
 pub mod desktops;
+pub mod usage;
 pub mod vm;
 pub mod world;
 
