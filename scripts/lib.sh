@@ -46,7 +46,8 @@ keep_root() {
 
 installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
 
-# apt_need PACKAGE…: installs the missing ones, and says which.
+# apt_need PACKAGE…: installs the missing ones, and says which. APT_OPTIONS are more options for apt.
+APT_OPTIONS=()
 apt_need() {
   local missing=() package log
   command -v dpkg-query >/dev/null || die "needs Debian 12 or 13 (no dpkg here)"
@@ -57,7 +58,7 @@ apt_need() {
   log=$(mktemp)
   if ! apt_install "${missing[@]}" >"$log" 2>&1; then
     say "apt's package lists may be old: apt-get update"
-    as_root apt-get update -q >>"$log" 2>&1 || true
+    as_root apt-get "${APT_OPTIONS[@]}" update -q >>"$log" 2>&1 || true
     apt_install "${missing[@]}" >>"$log" 2>&1 || {
       grep -E '^(E|Err)' "$log" | tail -n 3 >&2 || true
       die "apt could not install ${missing[*]}: see $log (is there a network?)"
@@ -65,7 +66,7 @@ apt_need() {
   fi
   rm -f "$log"
 }
-apt_install() { as_root env DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-remove --no-install-recommends "$@"; }
+apt_install() { as_root env DEBIAN_FRONTEND=noninteractive apt-get "${APT_OPTIONS[@]}" install -yq --no-remove --no-install-recommends "$@"; }
 
 rust_version() { "$1" --version 2>/dev/null | awk '{print $2}'; }
 # new_enough CARGO: whether it is MSRV or later.
