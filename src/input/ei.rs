@@ -19,6 +19,7 @@ use tracing::debug;
 
 use crate::input::event::{Axis, InputEvent, Need};
 use crate::input::geometry::Region;
+use crate::input::guest_keyboard::GuestKeyboard;
 use crate::input::held::{Pressed, Touches};
 use crate::input::waiting::Ready;
 
@@ -80,6 +81,10 @@ pub struct EiSink {
     touches: Touches,
     sequence: u32,
     keyboards_seen: u32,
+    /// What the server tells of its keyboard.
+    pub guest_keyboard: GuestKeyboard,
+    /// The keyboard was resumed since this was last asked for.
+    keyboard_renewed: bool,
     /// The absolute pointer was resumed since this was last asked for.
     absolute_renewed: bool,
 }
@@ -106,6 +111,8 @@ impl EiSink {
             touches: Touches::default(),
             sequence: 0,
             keyboards_seen: 0,
+            guest_keyboard: GuestKeyboard::default(),
+            keyboard_renewed: false,
             absolute_renewed: false,
         })
     }
@@ -189,6 +196,7 @@ impl EiSink {
                 self.forget_held(&paused.device);
             }
             EiEvent::DeviceResumed(resumed) => self.resumed(&resumed.device),
+            EiEvent::KeyboardModifiers(modifiers) => self.guest_keyboard.modifiers(&modifiers),
             _ => {}
         }
         Ok(())
@@ -206,6 +214,11 @@ impl EiSink {
         } else {
             Duration::ZERO
         };
+        if device.has_capability(DeviceCapability::Keyboard) {
+            // One that was there is used no more: nothing may stay down on it.
+            self.release_keys();
+            self.guest_keyboard.added(&device);
+        }
         let place = if device.has_capability(DeviceCapability::PointerAbsolute) {
             &mut self.absolute
         } else if device.has_capability(DeviceCapability::Pointer) {
@@ -229,17 +242,23 @@ impl EiSink {
     fn resumed(&mut self, device: &Device) {
         self.sequence = self.sequence.wrapping_add(1);
         let (sequence, serial) = (self.sequence, self.serial());
-        let first_key = self.keyboard.as_ref().is_some_and(|open| open.device == *device);
+        let is_keyboard = self.keyboard.as_ref().is_some_and(|open| open.device == *device);
         if let Some(open) = self.find(device) {
             device.device().start_emulating(serial, sequence);
             let now = Instant::now();
             // The settling time runs from the resume, not from the announcement.
-            if first_key && open.ready_at > now {
+            if is_keyboard && open.ready_at > now {
                 open.ready_at = now + KEYBOARD_SETTLES;
             }
             open.resumed = true;
         }
         self.absolute_renewed |= self.absolute.as_ref().is_some_and(|open| open.device == *device);
+        self.keyboard_renewed |= is_keyboard;
+    }
+
+    /// Whether the keyboard came up, newly or again, since this was last called: nothing is down on it then.
+    pub fn take_keyboard_renewed(&mut self) -> bool {
+        std::mem::take(&mut self.keyboard_renewed)
     }
 
     /// Whether the absolute pointer came up, newly or again, since this was last called.

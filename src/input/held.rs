@@ -4,6 +4,9 @@
 /// Codes above this are no evdev keys (`KEY_MAX` of linux/input-event-codes.h) and are dropped.
 pub const MAX_CODE: u32 = 0x2ff;
 
+/// Control, Shift, Alt and Meta, both of each.
+const MODIFIERS: [u32; 8] = [29, 97, 42, 54, 56, 100, 125, 126];
+
 /// A set of evdev codes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pressed {
@@ -30,6 +33,16 @@ impl Pressed {
     /// Whether nothing is pressed.
     pub fn is_empty(&self) -> bool {
         self.bits.iter().all(|word| *word == 0)
+    }
+
+    /// The pressed codes in an order in which they can be pressed again: what modifies comes first, or a shortcut
+    /// that is held would type.
+    pub fn in_order(&self) -> impl Iterator<Item = u32> + use<> {
+        let is_modifier = |code: &u32| MODIFIERS.contains(code);
+        let (mut first, mut then) = (self.clone(), self.clone());
+        std::iter::from_fn(move || first.pop())
+            .filter(is_modifier)
+            .chain(std::iter::from_fn(move || then.pop()).filter(move |code| !is_modifier(code)))
     }
 
     /// Takes out one pressed code, the lowest first.
@@ -111,6 +124,15 @@ mod tests {
         assert!(!pressed.release(u32::MAX));
         assert!(pressed.press(MAX_CODE));
         assert_eq!(pressed.pop(), Some(MAX_CODE));
+    }
+
+    #[test]
+    fn what_modifies_is_pressed_first() {
+        let mut pressed = Pressed::default();
+        for code in [16, 29, 30, 54, 125, 200] {
+            pressed.press(code);
+        }
+        assert_eq!(pressed.in_order().collect::<Vec<_>>(), [29, 54, 125, 16, 30, 200]);
     }
 
     #[test]

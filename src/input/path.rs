@@ -3,13 +3,15 @@
 
 use std::time::Instant;
 
-use tracing::trace;
+use tracing::{debug, trace};
 
 use crate::input::ei::{EiError, EiSink};
 use crate::input::event::{InputEvent, Need};
 use crate::input::geometry::{Mapper, Region};
+use crate::input::held::Pressed;
+use crate::input::locks::{LockSync, Locks};
 use crate::input::notify::NotifySink;
-use crate::input::waiting::{Ready, Waiting};
+use crate::input::waiting::{Leaving, Ready, Waiting};
 
 /// Where input goes.
 #[derive(Default)]
@@ -33,6 +35,11 @@ pub struct InputPath {
     stream: Option<Region>,
     /// Where the host's pointer was last told to be, in the window; `None` while it is outside.
     pointer: Option<(f64, f64)>,
+    /// The keys that are down at the host, as far as its events have left the queue.
+    held: Pressed,
+    /// The guest has a keyboard with nothing down on it: what is held is to be pressed on it.
+    keyboard_is_new: bool,
+    locks: LockSync,
     /// Events handed to the guest.
     pub sent: u64,
 }
@@ -42,6 +49,7 @@ impl InputPath {
     pub fn attach(&mut self, sink: Sink) {
         self.detach();
         self.sink = sink;
+        self.keyboard_is_new = true;
     }
 
     /// Releases what is held and sends nothing any more; events still waiting are for a guest that is gone.
@@ -49,7 +57,10 @@ impl InputPath {
         self.release_all();
         self.sink = Sink::None;
         self.stream = None;
-        self.waiting.clear();
+        for event in self.waiting.drain() {
+            note(&mut self.held, event);
+        }
+        self.locks.guest_gone();
     }
 
     /// Releases everything that the guest was told is pressed.
@@ -92,12 +103,32 @@ impl InputPath {
 
     /// Takes an event of the host.
     pub fn push(&mut self, now: Instant, event: InputEvent) {
-        if !matches!(self.sink, Sink::None) {
-            // A burst longer than the queue, such as a pasted text: what can go makes room.
-            if self.waiting.is_full() {
-                self.send_ready(now);
-            }
-            self.waiting.push(now, event);
+        if event == InputEvent::KeyboardLeave {
+            self.locks.left();
+        }
+        if matches!(self.sink, Sink::None) {
+            note(&mut self.held, event);
+            return;
+        }
+        // A burst longer than the queue, such as a pasted text: what can go makes room.
+        if self.waiting.is_full() {
+            self.send_ready(now);
+        }
+        if let Some(lost) = self.waiting.push(now, event) {
+            note(&mut self.held, lost);
+        }
+    }
+
+    /// The host says how its lock keys are, as it does to a window with the keyboard.
+    pub fn host_locks(&mut self, locks: Locks) {
+        self.locks.host(locks);
+    }
+
+    /// The guest says how its lock keys are, elsewhere than in its input protocol.
+    pub fn guest_locks(&mut self, locks: Locks) {
+        // That one is quicker, where it says so.
+        if !matches!(&self.sink, Sink::Ei(sink) if sink.guest_keyboard.tells_locks()) {
+            self.locks.guest(locks);
         }
     }
 
@@ -109,7 +140,15 @@ impl InputPath {
     pub fn read(&mut self) -> Result<(), EiError> {
         let Sink::Ei(sink) = &mut self.sink else { return Ok(()) };
         sink.read()?;
-        if sink.take_absolute_renewed() {
+        let renewed = sink.take_absolute_renewed();
+        if sink.take_keyboard_renewed() {
+            self.keyboard_is_new = true;
+            self.locks.guest_keys(sink.guest_keyboard.lock_keys());
+        }
+        if let Some(locks) = sink.guest_keyboard.take_locks() {
+            self.locks.guest(locks);
+        }
+        if renewed {
             self.point_again();
         }
         Ok(())
@@ -146,6 +185,7 @@ impl InputPath {
     /// The connection is over.
     pub fn pump(&mut self, now: Instant) -> Result<(), EiError> {
         self.send_ready(now);
+        self.tap_locks(now);
         // Also what was sent without waiting: the pointer's place after a change of the guest's monitor.
         match &mut self.sink {
             Sink::Ei(sink) => sink.flush(),
@@ -154,8 +194,16 @@ impl InputPath {
     }
 
     fn send_ready(&mut self, now: Instant) {
-        while let Some(event) = self.waiting.next(now, self.ready(now)) {
+        self.press_again(now);
+        while let Some(leaving) = self.waiting.next(now, self.ready(now)) {
+            let (Leaving::Ready(event) | Leaving::Lost(event)) = leaving;
+            note(&mut self.held, event);
+            if matches!(leaving, Leaving::Lost(_)) {
+                continue;
+            }
             match event {
+                // What the guest makes of a lock key it will tell in a while.
+                InputEvent::Key { code, .. } => self.locks.sent(now, code),
                 InputEvent::Motion { x, y } => self.pointer = Some((x, y)),
                 InputEvent::PointerLeave => self.pointer = None,
                 _ => {}
@@ -163,6 +211,33 @@ impl InputPath {
             if let Some(event) = self.mapped(event) {
                 self.hand_over(event);
             }
+        }
+    }
+
+    /// The guest's keyboard is another one, or was paused: what was down on it is so no more, and what the person
+    /// still holds is pressed on it.
+    fn press_again(&mut self, now: Instant) {
+        if !self.keyboard_is_new || !self.ready(now).keyboard {
+            return;
+        }
+        self.keyboard_is_new = false;
+        for code in self.held.in_order() {
+            self.locks.sent(now, code);
+            self.hand_over(InputEvent::Key { code, pressed: true });
+        }
+        self.locks.compare_again();
+    }
+
+    /// Brings the guest's lock keys in line, while nothing else is typed.
+    fn tap_locks(&mut self, now: Instant) {
+        self.locks.elapse(now);
+        if !self.waiting.is_empty() || !self.held.is_empty() || !self.ready(now).keyboard {
+            return;
+        }
+        while let Some(code) = self.locks.tap(now) {
+            debug!(code, "bringing a lock key of the guest in line");
+            self.hand_over(InputEvent::Key { code, pressed: true });
+            self.hand_over(InputEvent::Key { code, pressed: false });
         }
     }
 
@@ -215,8 +290,7 @@ impl InputPath {
             Sink::Ei(sink) => sink.ready_at(now),
             _ => None,
         };
-        let patience = self.waiting.deadline()?;
-        Some(ready_at.map_or(patience, |at| at.min(patience)))
+        [ready_at, self.waiting.deadline(), self.locks.deadline()].into_iter().flatten().min()
     }
 
     /// Whether nothing is on its way to the guest any more.
@@ -225,5 +299,19 @@ impl InputPath {
             Sink::Notify(sink) => sink.is_idle(),
             _ => true,
         }
+    }
+}
+
+/// Keeps the book of what is down at the host.
+fn note(held: &mut Pressed, event: InputEvent) {
+    match event {
+        InputEvent::Key { code, pressed: true } => {
+            held.press(code);
+        }
+        InputEvent::Key { code, pressed: false } => {
+            held.release(code);
+        }
+        InputEvent::KeyboardLeave => held.clear(),
+        _ => {}
     }
 }

@@ -55,6 +55,15 @@ impl Ready {
     }
 }
 
+/// An event that leaves the queue.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Leaving {
+    /// Its device is there.
+    Ready(InputEvent),
+    /// Its device did not come in time: it goes nowhere.
+    Lost(InputEvent),
+}
+
 /// The queue. Events leave in the order they came, whatever device they need: a click after a motion
 /// must not overtake it.
 #[derive(Debug, Default)]
@@ -67,12 +76,12 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    /// Adds an event that came at `now`.
-    pub fn push(&mut self, now: Instant, event: InputEvent) {
+    /// Adds an event that came at `now`; gives back the one that it costs, if the queue is full.
+    pub fn push(&mut self, now: Instant, event: InputEvent) -> Option<InputEvent> {
         if let (InputEvent::Motion { .. }, Some((_, last @ InputEvent::Motion { .. }))) = (event, self.queue.back_mut())
         {
             *last = event;
-            return;
+            return None;
         }
         // A motion's own frame between two motions: the pair collapses into the newer motion.
         if let InputEvent::Motion { .. } = event {
@@ -83,33 +92,32 @@ impl Waiting {
             {
                 self.queue.pop_back();
                 self.queue[len - 2].1 = event;
-                return;
-            }
-        }
-        if self.queue.len() == LIMIT {
-            // The oldest goes. Its release may still be in here: releases without a press are dropped later.
-            self.queue.pop_front();
-            self.lost += 1;
-        }
-        self.queue.push_back((now, event));
-    }
-
-    /// The next event that can go now, if any; drops events whose device has not come in time.
-    pub fn next(&mut self, now: Instant, ready: Ready) -> Option<InputEvent> {
-        self.absent = self.absent.without(ready);
-        loop {
-            let (since, event) = self.queue.front()?;
-            let need = event.need();
-            if ready.has(need) {
-                return self.queue.pop_front().map(|(_, event)| event);
-            }
-            if !self.absent.has(need) && now.saturating_duration_since(*since) < PATIENCE {
                 return None;
             }
-            self.absent.add(need);
-            self.queue.pop_front();
-            self.lost += 1;
         }
+        // The oldest goes. Its release may still be in here: releases without a press are dropped later.
+        let lost = if self.queue.len() == LIMIT { self.queue.pop_front() } else { None };
+        self.lost += u64::from(lost.is_some());
+        self.queue.push_back((now, event));
+        lost.map(|(_, event)| event)
+    }
+
+    /// The next event that can go now, or whose device has not come in time; `None` while the first one waits.
+    pub fn next(&mut self, now: Instant, ready: Ready) -> Option<Leaving> {
+        self.absent = self.absent.without(ready);
+        let (since, event) = self.queue.front()?;
+        let need = event.need();
+        let is_ready = ready.has(need);
+        if !is_ready && !self.absent.has(need) && now.saturating_duration_since(*since) < PATIENCE {
+            return None;
+        }
+        let (_, event) = self.queue.pop_front()?;
+        if is_ready {
+            return Some(Leaving::Ready(event));
+        }
+        self.absent.add(need);
+        self.lost += 1;
+        Some(Leaving::Lost(event))
     }
 
     /// When the first event in the queue will have waited too long.
@@ -127,10 +135,10 @@ impl Waiting {
         self.queue.len() >= LIMIT
     }
 
-    /// Forgets everything: the guest it was meant for is gone.
-    pub fn clear(&mut self) {
-        self.queue.clear();
+    /// Takes everything out, in order: the guest it was meant for is gone.
+    pub fn drain(&mut self) -> impl Iterator<Item = InputEvent> {
         self.absent = Ready::default();
+        self.queue.drain(..).map(|(_, event)| event)
     }
 }
 
@@ -139,6 +147,18 @@ mod tests {
     use super::*;
 
     const ALL: Ready = Ready { absolute: true, relative: true, keyboard: true, touch: true };
+
+    impl Waiting {
+        /// The next event that goes somewhere.
+        fn next_ready(&mut self, now: Instant, ready: Ready) -> Option<InputEvent> {
+            loop {
+                match self.next(now, ready)? {
+                    Leaving::Ready(event) => return Some(event),
+                    Leaving::Lost(_) => {}
+                }
+            }
+        }
+    }
 
     #[test]
     fn a_click_waits_for_the_motion_before_it() {
@@ -150,9 +170,9 @@ mod tests {
         waiting.push(now, InputEvent::Motion { x: 2.0, y: 2.0 });
         waiting.push(now, click);
         let no_absolute = Ready { absolute: false, ..ALL };
-        assert_eq!(waiting.next(now, no_absolute), None);
-        assert_eq!(waiting.next(now, ALL), Some(InputEvent::Motion { x: 2.0, y: 2.0 }));
-        assert_eq!(waiting.next(now, no_absolute), Some(click));
+        assert_eq!(waiting.next_ready(now, no_absolute), None);
+        assert_eq!(waiting.next_ready(now, ALL), Some(InputEvent::Motion { x: 2.0, y: 2.0 }));
+        assert_eq!(waiting.next_ready(now, no_absolute), Some(click));
         assert!(waiting.is_empty());
     }
 
@@ -164,17 +184,17 @@ mod tests {
         waiting.push(now, InputEvent::Motion { x: 1.0, y: 1.0 });
         waiting.push(now, key);
         let no_absolute = Ready { absolute: false, ..ALL };
-        assert_eq!(waiting.next(now + PATIENCE / 2, no_absolute), None);
-        assert_eq!(waiting.next(now + PATIENCE, no_absolute), Some(key));
+        assert_eq!(waiting.next_ready(now + PATIENCE / 2, no_absolute), None);
+        assert_eq!(waiting.next_ready(now + PATIENCE, no_absolute), Some(key));
         assert_eq!(waiting.lost, 1);
         // It is known now: what comes later does not wait, until the device is there after all.
         waiting.push(now, InputEvent::Motion { x: 2.0, y: 2.0 });
         waiting.push(now, key);
-        assert_eq!(waiting.next(now, no_absolute), Some(key));
+        assert_eq!(waiting.next_ready(now, no_absolute), Some(key));
         waiting.push(now, InputEvent::Motion { x: 3.0, y: 3.0 });
-        assert_eq!(waiting.next(now, ALL), Some(InputEvent::Motion { x: 3.0, y: 3.0 }));
+        assert_eq!(waiting.next_ready(now, ALL), Some(InputEvent::Motion { x: 3.0, y: 3.0 }));
         waiting.push(now, InputEvent::Motion { x: 4.0, y: 4.0 });
-        assert_eq!(waiting.next(now, no_absolute), None);
+        assert_eq!(waiting.next_ready(now, no_absolute), None);
     }
 
     #[test]
