@@ -169,19 +169,20 @@ fn a_refused_eis_connection_is_made_up_for_by_calls() {
 }
 
 #[test]
-fn input_before_the_guest_is_there_is_forgotten_and_breaks_nothing() {
+fn input_before_the_guest_is_there_is_forgotten_but_for_keys_that_are_still_down() {
     for way in BOTH {
         let mut options = options(way);
         options.mutter.delays.insert("CreateSession".into(), Duration::from_millis(300));
         let world = World::starting(way, wolf(), options, &[]);
         world.bridge.expect(world.host.wait(|seen| !seen.windows.is_empty(), SOON));
         world.host.pointer().move_to(5.0, 5.0).press(BTN_LEFT);
-        world.host.keyboard().press(KEY_A);
+        world.host.keyboard().tap(KEY_Q).press(KEY_A);
         world.settle();
         world.host.pointer().release(BTN_LEFT);
         world.host.keyboard().release(KEY_A).tap(KEY_ESC);
         let all = world.arrived();
-        assert_eq!(actions(&all), [Key(KEY_ESC, true), Key(KEY_ESC, false)], "{way:?}");
+        let wanted = [Key(KEY_A, true), Key(KEY_A, false), Key(KEY_ESC, true), Key(KEY_ESC, false)];
+        assert_eq!(actions(&all), wanted, "{way:?}");
         world.check();
         world.end();
     }

@@ -79,19 +79,30 @@ fn keys_that_are_down_at_the_enter_are_pressed_and_released() {
 }
 
 #[test]
-fn a_new_keymap_forgets_held_keys() {
+fn keys_held_across_a_new_keymap_are_pressed_again_modifiers_first() {
     let world = World::new(Way::Eis);
-    world.host.keyboard().press(KEY_A);
-    world.waits_for(Key(KEY_A, true));
+    world.host.keyboard().press(KEY_A).press(KEY_LEFTSHIFT);
+    world.waits_for(Key(KEY_LEFTSHIFT, true));
     let gone = world.removals();
     world.guest.eis.set_keymap(Some(fake_guest::KEYMAP_US));
     world.noticed_removals(gone + 1);
-    world.host.keyboard().release(KEY_A).tap(KEY_ESC);
+    world.host.keyboard().release(KEY_A).release(KEY_LEFTSHIFT).tap(KEY_ESC).release(KEY_A);
     let all = world.arrived();
-    assert_eq!(all, [Key(KEY_A, true), Key(KEY_ESC, true), Key(KEY_ESC, false)]);
+    let wanted = [
+        Key(KEY_A, true),
+        Key(KEY_LEFTSHIFT, true),
+        Key(KEY_LEFTSHIFT, true),
+        Key(KEY_A, true),
+        Key(KEY_A, false),
+        Key(KEY_LEFTSHIFT, false),
+        Key(KEY_ESC, true),
+        Key(KEY_ESC, false),
+    ];
+    assert_eq!(all, wanted);
     let state = world.guest.eis.state();
-    // The server took the device away with the key down; that is its own doing.
-    assert_eq!(state.left_held, [format!("key {KEY_A} on Keyboard")]);
+    // The server took the device away with the keys down; that is its own doing.
+    let left = [KEY_A, KEY_LEFTSHIFT].map(|code| format!("key {code} on Keyboard"));
+    assert_eq!(state.left_held, left);
     assert_eq!(state.violations, Vec::<String>::new());
     assert_eq!(state.held(), Vec::<String>::new());
 }
