@@ -1,8 +1,8 @@
 //! The loop, the one `match` where the paths meet, and the life cycle.
 //!
 //! Sources turn bytes into events and queue them; after every turn of the loop `Bridge::drain` takes
-//! them in order. `wait` sleeps, `session` brings guests up again, `frames` moves frames,
-//! `sync` those that are not drawn yet.
+//! them in order. `wait` sleeps, `session` brings guests up again, `stream` settles with them what their frames are like,
+//! `frames` moves frames, `pace` lets the guest draw them, `sync` holds those that are not drawn yet.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -18,6 +18,7 @@ use wayland_client::EventQueue;
 
 use crate::bridge::frames::Frames;
 use crate::bridge::session::Guest;
+use crate::bridge::stream::Cast;
 use crate::error::Error;
 use crate::guest::SessionEvent;
 use crate::host::{Host, HostEvent};
@@ -26,12 +27,13 @@ use crate::input::event::InputEvent;
 use crate::input::path::InputPath;
 use crate::options::{CursorMode, OnClose, Options};
 use crate::stats::{Latencies, Report, Stats};
-use crate::video::stream::{self, VideoEvent};
+use crate::video::stream::{VideoEvent, unsafe_with_cursor};
 
 mod devices;
 mod frames;
 mod pace;
 mod session;
+mod stream;
 mod sync;
 mod wait;
 
@@ -49,6 +51,7 @@ pub struct Bridge {
     /// The host's events, read but not handled.
     host_queue: EventQueue<Host>,
     guest: Guest,
+    cast: Cast,
     frames: Frames,
     input: InputPath,
     stats: Stats,
@@ -79,7 +82,7 @@ impl Bridge {
         if report.is_some() {
             stats.latencies = Latencies::keep();
         }
-        if let (CursorMode::Host, Some(version)) = (options.cursor, stream::unsafe_with_cursor()) {
+        if let (CursorMode::Host, Some(version)) = (options.cursor, unsafe_with_cursor()) {
             warn!(
                 "PipeWire {version} has a memory bug that --cursor host can bring out; use 1.4.8 or newer, or leave it out"
             );
@@ -101,7 +104,8 @@ impl Bridge {
         let now = Instant::now();
         let mut bridge = Self {
             guest: Guest::new(now, options.guest_limit()),
-            frames: Frames::new(options.video),
+            cast: Cast::new(options.video),
+            frames: Frames::default(),
             options,
             handle,
             host,
@@ -171,7 +175,8 @@ impl Bridge {
         }
         let now = Instant::now();
         self.host.check_output_patience(now);
-        self.check_resize(now);
+        self.check_stream(now);
+        self.check_frames(now);
         self.check_drawn(now);
         self.check_guest(now);
         if let Err(error) = self.input.pump(now) {
@@ -195,7 +200,7 @@ impl Bridge {
         if let Some(event) = self.host.next_event() {
             return Some(Event::Host(event));
         }
-        if let Some(event) = self.frames.next_event() {
+        if let Some(event) = self.cast.next_event() {
             return Some(Event::Video(event));
         }
         self.session_events.borrow_mut().pop_front().map(Event::Session)
@@ -232,7 +237,8 @@ impl Bridge {
     fn deadline(&self, now: Instant) -> Option<Instant> {
         let report = self.report.as_ref().map(Report::deadline);
         let host = [self.host.output_deadline(), self.host.sync_deadline()];
-        let others = [self.frames.deadline(), self.guest.deadline(), self.input.deadline(now), report];
+        let others =
+            [self.cast.deadline(), self.frames.deadline(), self.guest.deadline(), self.input.deadline(now), report];
         host.into_iter().chain(others).flatten().min()
     }
 

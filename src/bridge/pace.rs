@@ -9,7 +9,7 @@ use crate::bridge::Bridge;
 impl Bridge {
     /// The stream runs, or no longer does.
     pub(super) fn stream_runs(&mut self, runs: bool) {
-        let driving = runs && self.frames.is_driving();
+        let driving = runs && self.cast.is_driving();
         debug!(runs, driving, "the guest's stream");
         if driving && !std::mem::replace(&mut self.frames.said_pace, true) {
             info!("the guest draws when the host has taken a frame");
@@ -21,7 +21,7 @@ impl Bridge {
     pub(super) fn check_pace(&mut self, now: Instant) {
         let is_open = self.frames.mailbox.is_open();
         if self.frames.pacer.take(now, is_open) {
-            self.frames.trigger();
+            self.cast.trigger();
         }
     }
 }

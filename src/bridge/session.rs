@@ -113,7 +113,7 @@ impl Bridge {
             if now >= since + limit {
                 let seconds = limit.as_secs_f64();
                 let is_live = matches!(self.guest.state, State::Live { .. });
-                let end = if is_live && !self.frames.has_window() {
+                let end = if is_live && !self.cast.has_window() {
                     Error::Host(format!(
                         "the host gave the window no size within {seconds} s; is it frozen, or locked?"
                     ))

@@ -148,7 +148,7 @@ impl Bridge {
     /// again, but less and less often.
     fn look_for_lost(&mut self, now: Instant) {
         let Some((_, pause)) = self.frames.drawing.look.filter(|(at, _)| now >= *at) else { return };
-        self.frames.drawing.look = self.frames.stream().map(|stream| {
+        self.frames.drawing.look = self.cast.stream().map(|stream| {
             let pause = if stream.look_for_lost() { TRAVEL } else { pause * 2 };
             (now + pause, pause)
         });
@@ -210,7 +210,7 @@ impl Bridge {
     fn forgo_sync(&mut self, why: &str) {
         self.frames.drawing.forgone = true;
         warn!("explicit sync does not work here ({why}); going on with implicit sync");
-        if let Some(stream) = self.frames.stream() {
+        if let Some(stream) = self.cast.stream() {
             stream.forgo_sync();
         }
         self.offer_again("timelines do not work");

@@ -33,7 +33,7 @@ impl Bridge {
             handled.map_err(|error| Error::Host(self.host.lost(&error)))?;
         }
         if video {
-            self.frames.iterate();
+            self.cast.iterate();
         }
         if drawn {
             self.frames.drawing.woken();
@@ -49,7 +49,7 @@ impl Bridge {
     fn sleep(&self, others: &impl AsFd, timeout: Option<Timespec>) -> Result<[bool; 4], Errno> {
         let host = self.host.as_fd();
         let interest = if self.host_blocked { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
-        let video = self.frames.loop_fd();
+        let video = self.cast.loop_fd();
         let drawn = self.frames.drawing.alarm_fd();
         // Where there is none the host's socket stands in, for nothing.
         let nothing = || PollFd::from_borrowed_fd(host, PollFlags::empty());
