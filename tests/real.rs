@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::desktops::{HostKind, RealHost, shows};
-use common::usage::{cpu, switches};
+use common::usage::{cpu, has_no_data_thread, switches};
 use common::{Bridge, wait_for};
 use lab::{Canvas, Gnome, Hands, Suite, Sway, keys};
 
@@ -92,6 +92,7 @@ fn a_guest_in_a_host(suite: Suite, kind: HostKind) {
     let text = canvas.wait(SOON, |seen| (seen.text().len() >= 5).then(|| seen.text()));
     assert_eq!(bridge.expect(text), "again");
 
+    has_no_data_thread(bridge.pid());
     let ended = bridge.end();
     assert_eq!(ended.log.contains("driving=true"), suite == Suite::Forky, "{}", ended.log);
     assert_eq!(ended.counter("copied_bytes"), 0, "{}", ended.log);

@@ -3,7 +3,6 @@
 //! for the stream), a daemon that knows of it, and a library that starts cycles the way those expect.
 
 use std::cell::Cell;
-use std::ffi::CStr;
 use std::rc::Rc;
 
 use pipewire::core::{CoreRc, Listener as CoreListener};
@@ -13,6 +12,8 @@ use pipewire::properties::PropertiesBox;
 use pipewire::registry::{GlobalObject, RegistryRc};
 use pipewire::types::ObjectType;
 use tracing::debug;
+
+use crate::video::library;
 
 /// What makes this end a driver that waits for requests; 2 is more than the guest's own wish to drive.
 pub const SUPPORTS_LAZY: (&str, &str) = ("node.supports-lazy", "2");
@@ -60,7 +61,7 @@ impl Probe {
         let [on_info, on_done, on_node] = std::array::from_fn(|_| Rc::clone(&answers));
         let core_listener = core
             .add_listener_local()
-            .info(move |info| on_info.daemon.set(at_least(info.version(), DAEMON)))
+            .info(move |info| on_info.daemon.set(library::at_least(info.version(), DAEMON)))
             // The sync below is the only one of this connection that is answered with id 0.
             .done(move |id, _| on_done.done.set(on_done.done.get() || id == 0))
             .register();
@@ -95,42 +96,8 @@ impl Probe {
         if !self.answers.done.get() {
             return None;
         }
-        let (asks, daemon, library) = (self.answers.asks.get(), self.answers.daemon.get(), library());
+        let (asks, daemon, library) = (self.answers.asks.get(), self.answers.daemon.get(), library::version());
         debug!(asks, daemon, library, "who may drive the graph");
-        Some(Guest { asks, can_follow: asks && daemon && at_least(library, LIBRARY) })
-    }
-}
-
-/// The version of the library that runs, which may be another one than it was built with.
-fn library() -> &'static str {
-    // SAFETY: it gives a constant string of the library.
-    let version = unsafe { CStr::from_ptr(pipewire::sys::pw_get_library_version()) };
-    version.to_str().unwrap_or_default()
-}
-
-fn at_least(version: &str, wanted: [u32; 3]) -> bool {
-    let mut numbers = version.split(|it: char| !it.is_ascii_digit()).map(|it| it.parse().unwrap_or(0));
-    let version: [u32; 3] = std::array::from_fn(|_| numbers.next().unwrap_or(0));
-    version >= wanted
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_are_compared_as_numbers() {
-        for (version, old) in [("0.3.65", true), ("1.3.9", true), ("1.4.0", false), ("1.4.2", false), ("1.10.0", false)]
-        {
-            assert_eq!(at_least(version, LIBRARY), !old, "{version}");
-        }
-        for (version, old) in [("2", false), ("1.2.7-rc1", false), ("1.2", true), ("", true), ("x.y.z", true)] {
-            assert_eq!(at_least(version, DAEMON), !old, "{version}");
-        }
-    }
-
-    #[test]
-    fn the_library_says_what_it_is() {
-        assert!(at_least(library(), [0, 3, 0]), "{}", library());
+        Some(Guest { asks, can_follow: asks && daemon && library::is_at_least(LIBRARY) })
     }
 }

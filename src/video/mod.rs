@@ -7,6 +7,8 @@ pub mod cursor;
 pub mod driver;
 pub mod format;
 pub mod frame;
+pub(crate) mod library;
+pub(crate) mod loops;
 pub mod mailbox;
 pub mod meta;
 pub mod negotiation;

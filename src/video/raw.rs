@@ -1,14 +1,12 @@
 //! The few functions that touch PipeWire's C structs, each with the reason why it may.
 //! They only read, dequeue and queue; all decisions are elsewhere.
 
-use std::ffi::CStr;
 use std::ffi::CString;
 use std::fs::File;
 use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 
 use libspa::sys;
-use pipewire::loop_::LoopRc;
 use pipewire::stream::Stream;
 use pipewire::sys::{pw_buffer, pw_stream_update_properties};
 
@@ -16,28 +14,6 @@ use crate::video::frame::{Kind, Layout, MAX_PLANES, Plane};
 use crate::video::meta::{BadMeta, Metas};
 use crate::video::sync::{Points, SyncFds};
 use crate::video::sync_spa::{SPA_DATA_SYNC_OBJ, SPA_META_SYNC_TIMELINE, read_points};
-
-/// A PipeWire loop that belongs to this thread until this is dropped.
-///
-/// Outside of an iteration a loop that nobody entered has no thread, and PipeWire's data thread then runs our
-/// callbacks itself instead of waking us.
-pub struct Entered(LoopRc);
-
-impl Entered {
-    /// Makes the loop this thread's.
-    pub fn new(main_loop: LoopRc) -> Self {
-        // SAFETY: left in drop, on the same thread, since LoopRc does not move to another one.
-        unsafe { main_loop.enter() };
-        Self(main_loop)
-    }
-}
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        // SAFETY: entered in `new`, and nowhere else left.
-        unsafe { self.0.leave() };
-    }
-}
 
 /// A pw_buffer of a stream, between its add_buffer and its remove_buffer.
 ///
@@ -69,12 +45,6 @@ pub fn set_property(stream: &Stream, key: &str, value: &str) {
     let dict = sys::spa_dict { flags: 0, n_items: 1, items: &raw const item };
     // SAFETY: both strings and the item live through the call, which copies them.
     unsafe { pw_stream_update_properties(stream.as_raw_ptr(), &raw const dict) };
-}
-
-/// The version of libpipewire at run time.
-pub fn library_version() -> &'static str {
-    // SAFETY: the library's own constant, a string that ends with NUL.
-    unsafe { CStr::from_ptr(pipewire::sys::pw_get_library_version()) }.to_str().unwrap_or_default()
 }
 
 /// Takes the next filled buffer.

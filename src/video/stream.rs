@@ -5,7 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
@@ -16,7 +16,6 @@ use pipewire::context::ContextRc;
 use pipewire::core::{CoreRc, Listener as CoreListener};
 use pipewire::keys;
 use pipewire::link::Link;
-use pipewire::loop_::{LoopRc, Timeout};
 use pipewire::properties::properties;
 use pipewire::stream::{Stream, StreamFlags, StreamListener, StreamRc, StreamState};
 use thiserror::Error;
@@ -26,6 +25,8 @@ use crate::clock;
 use crate::video::cursor::{Cursor, CursorTracker};
 use crate::video::driver::{Guest, Probe, SUPPORTS_LAZY};
 use crate::video::frame::{BufferId, Frame, Negotiated, Plane};
+use crate::video::library;
+use crate::video::loops::{Loops, MainLoop, ON_MAIN_LOOP, Woken};
 use crate::video::meta::BadMeta;
 use crate::video::negotiation::Offer;
 use crate::video::pods::{self, Settled, StreamSize};
@@ -179,14 +180,7 @@ const SAFE_WITH_CURSOR: [u32; 3] = [1, 4, 8];
 
 /// The version of the libpipewire here, if it is too old for the pointer beside the frames.
 pub fn unsafe_with_cursor() -> Option<&'static str> {
-    let version = raw::library_version();
-    is_older(version, SAFE_WITH_CURSOR).then_some(version)
-}
-
-fn is_older(version: &str, than: [u32; 3]) -> bool {
-    let mut numbers = version.split(['.', '-']).map(|number| number.parse::<u32>().unwrap_or(0));
-    let version: [u32; 3] = std::array::from_fn(|_| numbers.next().unwrap_or(0));
-    version < than
+    (!library::is_at_least(SAFE_WITH_CURSOR)).then(library::version)
 }
 
 /// One consumer stream, with its own connection.
@@ -204,9 +198,8 @@ pub struct VideoStream {
     stream: StreamRc,
     _core_listener: CoreListener,
     core: CoreRc,
+    loops: Loops,
     _context: ContextRc,
-    _entered: raw::Entered,
-    main_loop: LoopRc,
     shared: Rc<RefCell<Shared>>,
     node: u32,
 }
@@ -221,9 +214,9 @@ impl VideoStream {
     pub fn connect(remote: Option<OwnedFd>, node: u32, offers: &[Offer], wishes: Wishes) -> Result<Self, VideoError> {
         let Wishes { size, rate, cursor, sync, drive } = wishes;
         pipewire::init();
-        let main_loop = LoopRc::new(None).map_err(VideoError::Connect)?;
-        let entered = raw::Entered::new(main_loop.clone());
-        let context = ContextRc::new(&main_loop, None).map_err(|_| VideoError::NoContext)?;
+        let main_loop = MainLoop::new().map_err(VideoError::Connect)?;
+        let context = ContextRc::new(main_loop.get(), None).map_err(|_| VideoError::NoContext)?;
+        let loops = Loops::new(main_loop, &context);
         let core = match remote {
             Some(fd) => context.connect_fd_rc(fd, None),
             None => context.connect_rc(None),
@@ -257,6 +250,7 @@ impl VideoStream {
             *keys::NODE_NAME => "wolf-bridge",
             // Never end up on another camera or screen when the node goes away.
             *keys::NODE_DONT_RECONNECT => "true",
+            ON_MAIN_LOOP.0 => ON_MAIN_LOOP.1,
         };
         let stream = StreamRc::new(core.clone(), "wolf-bridge", properties).map_err(VideoError::Stream)?;
         let requests = Requests::listen(&stream);
@@ -273,22 +267,21 @@ impl VideoStream {
             stream,
             _core_listener: core_listener,
             core,
+            loops,
             _context: context,
-            _entered: entered,
-            main_loop,
             shared,
             node,
         })
     }
 
-    /// The descriptor to watch for reading; call [`iterate`](Self::iterate) when it is readable.
-    pub fn loop_fd(&self) -> BorrowedFd<'_> {
-        self.main_loop.fd()
+    /// PipeWire's loops, to be watched; see [`iterate`](Self::iterate).
+    pub fn loops(&self) -> &Loops {
+        &self.loops
     }
 
-    /// Runs what PipeWire has to do, without waiting.
-    pub fn iterate(&self) {
-        self.main_loop.iterate(Timeout::Finite(std::time::Duration::ZERO));
+    /// Runs what PipeWire has to do in these loops, without waiting.
+    pub fn iterate(&self, woken: Woken) {
+        self.loops.iterate(woken);
         let answer = self.probe.borrow().as_ref().and_then(Probe::answer);
         if let Some(guest) = answer {
             self.probe.take();
@@ -534,24 +527,5 @@ fn listen(stream: &StreamRc, shared: &Rc<RefCell<Shared>>) -> Result<StreamListe
 fn answer(stream: &Stream, params: &[Vec<u8>]) {
     if let Err(error) = stream.update_params(&mut as_pods(params)) {
         debug!(%error, "buffer parameters were refused");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_are_compared_as_numbers() {
-        for (version, older) in [
-            ("0.3.65", true),
-            ("1.4.2", true),
-            ("1.4.8", false),
-            ("1.4.10", false),
-            ("1.10", false),
-            ("1.5.0-rc1", false),
-        ] {
-            assert_eq!(is_older(version, SAFE_WITH_CURSOR), older, "{version}");
-        }
     }
 }

@@ -22,3 +22,15 @@ pub fn switches(pid: u32) -> u64 {
         })
         .sum::<u64>()
 }
+
+/// The names of all threads of a process.
+pub fn threads(pid: u32) -> Vec<String> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
+    tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok()).collect()
+}
+
+/// PipeWire has no thread of its own: each frame is handled where it arrives.
+pub fn has_no_data_thread(pid: u32) {
+    let threads = threads(pid);
+    assert!(!threads.iter().any(|name| name.contains("data-loop") || name.contains("pipewire")), "{threads:?}");
+}
