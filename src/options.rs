@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 
 use crate::error::Error;
+use crate::input::layouts::Layouts;
 use crate::video::rate::MaxRate;
 
 /// What to do when the host asks the window to close.
@@ -62,6 +63,18 @@ pub enum Pace {
     Host,
     /// The guest's own
     Guest,
+}
+
+/// Whose keyboard layout counts in the guest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum KeymapOwner {
+    /// The guest's own, as set there; the host's is ignored. The default, since some hosts (Wolf) have an American
+    /// keymap whatever the person's keyboard is
+    #[default]
+    Guest,
+    /// The host's: its keymap is handed to the guest, and so is every change of it. GNOME 50 and later take the keymap
+    /// itself, and forget it with the session; before, the desktop's setting of its input sources is changed, and stays
+    Host,
 }
 
 /// A window size in logical pixels, both sides 1 to 16384.
@@ -132,6 +145,18 @@ pub struct Options {
     /// Who draws the pointer
     #[arg(long, value_name = "WHO", default_value = "embedded")]
     pub cursor: CursorMode,
+
+    /// Whose keyboard layout counts in the guest
+    #[arg(long, value_name = "WHOSE", default_value = "guest")]
+    pub keymap: KeymapOwner,
+
+    /// Give the guest these keyboard layouts, by XKB's names: de, or us:intl,de:nodeadkeys (as --keymap host does it)
+    #[arg(long, value_name = "LAYOUT[:VARIANT][,…]", conflicts_with = "keymap")]
+    pub layout: Option<Layouts>,
+
+    /// Ask the host to leave its shortcuts (Alt+Tab, Super …) to the guest while the window has the keyboard
+    #[arg(long)]
+    pub grab: bool,
 
     /// What memory to ask frames in: DMA-BUFs of the GPU, shared memory, or the former where both sides can
     #[arg(long, value_name = "MEMORY", default_value = "auto")]

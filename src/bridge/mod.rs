@@ -17,6 +17,7 @@ use tracing::{debug, info, warn};
 use wayland_client::EventQueue;
 
 use crate::bridge::frames::Frames;
+use crate::bridge::keys::Keys;
 use crate::bridge::session::Guest;
 use crate::bridge::stream::Cast;
 use crate::error::Error;
@@ -31,6 +32,7 @@ use crate::video::stream::{VideoEvent, unsafe_with_cursor};
 
 mod devices;
 mod frames;
+mod keys;
 mod pace;
 mod session;
 mod stream;
@@ -54,6 +56,7 @@ pub struct Bridge {
     cast: Cast,
     frames: Frames,
     input: InputPath,
+    keys: Keys,
     stats: Stats,
     report: Option<Report>,
     /// When the counters were last told at debug level.
@@ -77,6 +80,7 @@ impl Bridge {
         // Before any thread exists, so that every thread has them blocked.
         let signals =
             Signals::new(&[Signal::SIGINT, Signal::SIGTERM, Signal::SIGUSR1]).context("signals cannot be handled")?;
+        let keys = Keys::new(&options)?;
         let report = Report::open(&options, Instant::now())?;
         let mut stats = Stats::default();
         if report.is_some() {
@@ -111,6 +115,7 @@ impl Bridge {
             host,
             host_queue,
             input: InputPath::default(),
+            keys,
             stats,
             report,
             told: now,
@@ -142,6 +147,9 @@ impl Bridge {
         while let Some(event) = self.next_event() {
             match event {
                 Event::Host(HostEvent::Input(event)) => self.host_input(event),
+                Event::Host(HostEvent::Locks(locks)) => self.input.host_locks(locks),
+                Event::Host(HostEvent::Keymap(keymap)) => self.host_keymap(keymap),
+                Event::Host(HostEvent::Group(group)) => self.host_group(group),
                 Event::Host(HostEvent::Resized(size)) => self.window_resized(size),
                 Event::Host(HostEvent::CloseRequested) => self.close_requested(),
                 Event::Host(HostEvent::FrameDone) => self.frame_done(),
@@ -166,6 +174,8 @@ impl Bridge {
                 Event::Video(VideoEvent::Paused) => self.stream_runs(false),
                 Event::Video(VideoEvent::Lost(why)) => self.stream_lost(&why),
                 Event::Session(SessionEvent::Made(number, session)) => self.session_made(number, session),
+                Event::Session(SessionEvent::Locks(number, locks)) => self.guest_locks(number, locks),
+                Event::Session(SessionEvent::LayoutAnswered(number)) => self.layout_answered(number),
                 Event::Session(SessionEvent::Failed(number, error)) => self.session_failed(number, &error.to_string()),
                 Event::Session(SessionEvent::Closed(number, why)) => self.session_closed(number, &why),
             }

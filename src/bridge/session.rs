@@ -98,7 +98,8 @@ impl Guest {
         own.into_iter().chain(limit).min()
     }
 
-    fn is_current(&self, number: u64) -> bool {
+    /// Whether this is the session that there is, or is being made.
+    pub(super) fn is_current(&self, number: u64) -> bool {
         match &self.state {
             State::Waiting(_) => false,
             State::Making { number: current, .. } | State::Live { number: current, .. } => *current == number,
@@ -185,6 +186,7 @@ impl Bridge {
         self.input.attach(sink);
         self.guest.state = State::Live { number, session, input };
         self.tell_devices();
+        self.set_guest_layout();
         self.connect_video();
     }
 

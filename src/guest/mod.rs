@@ -6,9 +6,12 @@ use std::os::fd::OwnedFd;
 use futures_util::future::AbortHandle;
 use thiserror::Error;
 
+use crate::guest::keymaps::Keymaps;
+use crate::input::locks::Locks;
 use crate::input::notify::Calls;
 
 pub mod backoff;
+pub mod keymaps;
 pub mod mutter;
 
 /// How input reaches the guest.
@@ -31,6 +34,8 @@ pub struct Session {
     pub mapping_id: Option<String>,
     /// How input gets in; taken out by whoever sends.
     pub input: InputRoute,
+    /// Keyboard layouts for the guest, if it is to have others than its own.
+    pub keymaps: Keymaps,
     /// What the guest is, for the log.
     pub description: String,
     /// The DRM nodes that the desktop has open; empty when that cannot be seen.
@@ -59,6 +64,10 @@ impl Drop for TaskGuard {
 pub enum SessionEvent {
     /// The session is there.
     Made(u64, Box<Session>),
+    /// How the guest's lock keys are, where its input protocol does not tell.
+    Locks(u64, Locks),
+    /// A layout that was asked for is the guest's now, or was refused.
+    LayoutAnswered(u64),
     /// It could not be made.
     Failed(u64, GuestError),
     /// It was there and ended.

@@ -24,7 +24,7 @@ use crate::host::cursor::Cursors;
 use crate::host::feedback::{Feedback, Scope};
 use crate::host::sync::Sync;
 use crate::host::timing::{Presentation, Timing};
-use crate::host::{Extras, Host, Quiet};
+use crate::host::{Extras, Host, Quiet, keyboard};
 use crate::options::Options;
 
 /// So long a host may take to answer the first question.
@@ -122,6 +122,8 @@ impl Host {
             window: None,
             seats: Vec::new(),
             cursors: Cursors::default(),
+            inhibit: keyboard::inhibit_manager(globals, queue, options.grab),
+            bad_keymap: None,
             // More than come at once, so that frames never make it grow.
             events: VecDeque::with_capacity(64),
             wants_fullscreen: options.windowed.is_none(),

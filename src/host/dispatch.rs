@@ -14,6 +14,7 @@ use wayland_client::protocol::wl_surface::WlSurface;
 use wayland_client::{Connection, Dispatch, Proxy, QueueHandle};
 use wayland_protocols::wp::fractional_scale::v1::client::wp_fractional_scale_manager_v1::WpFractionalScaleManagerV1;
 use wayland_protocols::wp::fractional_scale::v1::client::wp_fractional_scale_v1::{self, WpFractionalScaleV1};
+use wayland_protocols::wp::keyboard_shortcuts_inhibit::zv1::client::zwp_keyboard_shortcuts_inhibit_manager_v1::ZwpKeyboardShortcutsInhibitManagerV1;
 use wayland_protocols::wp::linux_dmabuf::zv1::client::zwp_linux_dmabuf_feedback_v1::{self, ZwpLinuxDmabufFeedbackV1};
 use wayland_protocols::wp::linux_dmabuf::zv1::client::zwp_linux_dmabuf_v1::{self, ZwpLinuxDmabufV1};
 use wayland_protocols::wp::linux_drm_syncobj::v1::client::wp_linux_drm_syncobj_manager_v1::WpLinuxDrmSyncobjManagerV1;
@@ -197,5 +198,13 @@ macro_rules! quiet {
     )+};
 }
 
-quiet!(WlRegion, WlSurface, WlShmPool, WpViewporter, WpViewport, WpFractionalScaleManagerV1);
+quiet!(
+    ZwpKeyboardShortcutsInhibitManagerV1,
+    WlRegion,
+    WlSurface,
+    WlShmPool,
+    WpViewporter,
+    WpViewport,
+    WpFractionalScaleManagerV1
+);
 quiet!(WpLinuxDrmSyncobjManagerV1, WpLinuxDrmSyncobjSurfaceV1, WpLinuxDrmSyncobjTimelineV1);

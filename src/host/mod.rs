@@ -1,10 +1,11 @@
 //! The outside: a Wayland client of the compositor that Wolf (or anybody) runs.
 //! [`connect`] gets in, [`window`] is the one toplevel, [`feedback`] what buffers the host takes,
-//! [`buffers`] turns guest memory into wl_buffers, [`seat`] reads input,
+//! [`buffers`] turns guest memory into wl_buffers, [`seat`] and `keyboard` read input,
 //! `sync` hands timelines on, `timing` the answers to commits, `cursor` shows the guest's pointer. Nothing here knows of the guest.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::rc::Rc;
 
 use smithay_client_toolkit::compositor::CompositorState;
 use smithay_client_toolkit::output::OutputState;
@@ -14,6 +15,7 @@ use smithay_client_toolkit::shm::Shm;
 use wayland_client::backend::{ReadEventsGuard, WaylandError};
 use wayland_client::{Connection, Proxy, QueueHandle};
 use wayland_protocols::wp::fractional_scale::v1::client::wp_fractional_scale_manager_v1::WpFractionalScaleManagerV1;
+use wayland_protocols::wp::keyboard_shortcuts_inhibit::zv1::client::zwp_keyboard_shortcuts_inhibit_manager_v1::ZwpKeyboardShortcutsInhibitManagerV1;
 use wayland_protocols::wp::linux_dmabuf::zv1::client::zwp_linux_dmabuf_v1::ZwpLinuxDmabufV1;
 use wayland_protocols::wp::viewporter::client::wp_viewporter::WpViewporter;
 
@@ -26,6 +28,8 @@ use crate::host::sync::Sync;
 use crate::host::timing::Timing;
 use crate::host::window::Toplevel;
 use crate::input::event::InputEvent;
+use crate::input::keymap::Keymap;
+use crate::input::locks::Locks;
 use crate::video::frame::{BufferId, Negotiated};
 use crate::video::negotiation::HostFormats;
 
@@ -34,6 +38,7 @@ pub mod connect;
 mod cursor;
 mod dispatch;
 pub mod feedback;
+mod keyboard;
 pub mod seat;
 pub mod size;
 mod sync;
@@ -70,6 +75,12 @@ pub enum HostEvent {
     AnswersChanged,
     /// Somebody did something.
     Input(InputEvent),
+    /// The host's lock keys, told to the window that has the keyboard.
+    Locks(Locks),
+    /// The host has another keymap.
+    Keymap(Rc<Keymap>),
+    /// Another layout of it, from 0.
+    Group(u32),
 }
 
 /// Globals that are used when they are there.
@@ -97,6 +108,10 @@ pub struct Host {
     window: Option<Toplevel>,
     seats: Vec<Seat>,
     cursors: Cursors,
+    /// Where shortcuts are asked for, with `--grab`.
+    inhibit: Option<ZwpKeyboardShortcutsInhibitManagerV1>,
+    /// What was wrong with the last bad keymap.
+    bad_keymap: Option<String>,
     events: VecDeque<HostEvent>,
     wants_fullscreen: bool,
     windowed: Option<(u32, u32)>,

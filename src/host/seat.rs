@@ -1,14 +1,14 @@
 //! Input as the host delivers it: every seat's pointer, keyboard and touch, versions 1 to 9, into
-//! [`InputEvent`]s. Keymap, group and repeat are the guest's business and are not read.
+//! [`InputEvent`]s. What belongs to the keyboard is in `keyboard`.
 
 use tracing::debug;
-use wayland_client::protocol::wl_keyboard::{self, WlKeyboard};
 use wayland_client::protocol::wl_pointer::{self, AxisSource, WlPointer};
 use wayland_client::protocol::wl_seat::{self, Capability, WlSeat};
 use wayland_client::protocol::wl_touch::{self, WlTouch};
 use wayland_client::{Connection, Dispatch, Proxy, QueueHandle, WEnum};
 
 use crate::host::cursor::SeatCursor;
+use crate::host::keyboard::Keyboard;
 use crate::host::{Host, HostEvent};
 use crate::input::event::{Axis, InputEvent};
 use crate::input::scroll::{ScrollFrame, Source};
@@ -17,17 +17,17 @@ use crate::input::scroll::{ScrollFrame, Source};
 #[derive(Debug)]
 pub(super) struct Seat {
     pub(super) name: u32,
-    seat: WlSeat,
+    pub(super) seat: WlSeat,
     pub(super) pointer: Option<WlPointer>,
     pub(super) cursor: SeatCursor,
-    keyboard: Option<WlKeyboard>,
+    pub(super) keyboard: Option<Keyboard>,
     touch: Option<WlTouch>,
     scroll: ScrollFrame,
 }
 
 /// User data of a seat's objects: the seat's global name.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct OfSeat(u32);
+pub(super) struct OfSeat(pub(super) u32);
 
 impl Host {
     pub(super) fn add_seat(&mut self, name: u32, version: u32) {
@@ -68,13 +68,11 @@ impl Host {
         }
         if !capabilities.contains(Capability::Keyboard) {
             if let Some(keyboard) = seat.keyboard.take() {
-                if keyboard.version() >= 3 {
-                    keyboard.release();
-                }
+                keyboard.release();
                 self.input(InputEvent::KeyboardLeave);
             }
         } else if seat.keyboard.is_none() {
-            seat.keyboard = Some(seat.seat.get_keyboard(&self.queue, data));
+            seat.keyboard = Some(Keyboard::new(&seat.seat, &self.queue, data));
         }
         if !capabilities.contains(Capability::Touch) {
             if let Some(touch) = seat.touch.take() {
@@ -88,7 +86,7 @@ impl Host {
         }
     }
 
-    fn input(&mut self, event: InputEvent) {
+    pub(super) fn input(&mut self, event: InputEvent) {
         self.events.push_back(HostEvent::Input(event));
     }
 
@@ -192,40 +190,6 @@ impl Dispatch<WlPointer, OfSeat> for Host {
         }
         if frameless {
             host.pointer_frame(*of);
-        }
-    }
-}
-
-impl Dispatch<WlKeyboard, OfSeat> for Host {
-    fn event(
-        host: &mut Self,
-        _: &WlKeyboard,
-        event: wl_keyboard::Event,
-        _: &OfSeat,
-        _: &Connection,
-        _: &QueueHandle<Self>,
-    ) {
-        use wl_keyboard::Event;
-        match event {
-            Event::Enter { keys, .. } => {
-                // Keys that are down already: a native-endian u32 each.
-                for key in keys.chunks_exact(4) {
-                    let code = u32::from_ne_bytes([key[0], key[1], key[2], key[3]]);
-                    host.input(InputEvent::Key { code, pressed: true });
-                }
-            }
-            Event::Leave { .. } => host.input(InputEvent::KeyboardLeave),
-            Event::Key { key, state, .. } => match state {
-                WEnum::Value(wl_keyboard::KeyState::Pressed) => {
-                    host.input(InputEvent::Key { code: key, pressed: true });
-                }
-                WEnum::Value(wl_keyboard::KeyState::Released) => {
-                    host.input(InputEvent::Key { code: key, pressed: false });
-                }
-                // Repeats are the guest's to make.
-                _ => {}
-            },
-            _ => {}
         }
     }
 }

@@ -278,6 +278,11 @@ fn surface_region(window: &Toplevel, region: Option<&wayland_client::protocol::w
 }
 
 impl Toplevel {
+    /// The surface of the window.
+    pub(super) fn wl_surface(&self) -> &WlSurface {
+        self.window.wl_surface()
+    }
+
     fn first_commit(&mut self) {
         self.window.commit();
         self.stage = Stage::AwaitingConfigure;

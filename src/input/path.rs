@@ -1,7 +1,7 @@
 //! The input path as a whole: what the host sends, waiting, mapping to the guest, and the sink of the
 //! moment. The sink can be lost and replaced; what was pressed is released first.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tracing::{debug, trace};
 
@@ -25,6 +25,13 @@ pub enum Sink {
     Notify(Box<NotifySink>),
 }
 
+/// A guest that was asked for another layout and has not answered after this long is not waited for: less than what
+/// events wait for their device.
+const LAYOUT_PATIENCE: Duration = Duration::from_millis(1000);
+
+/// So long after its answer the guest may still be about to make its keyboard anew.
+const LAYOUT_SETTLES: Duration = Duration::from_millis(300);
+
 /// The input path of the bridge.
 #[derive(Default)]
 pub struct InputPath {
@@ -39,6 +46,8 @@ pub struct InputPath {
     held: Pressed,
     /// The guest has a keyboard with nothing down on it: what is held is to be pressed on it.
     keyboard_is_new: bool,
+    /// The guest's layout is changing until then: keys wait.
+    layout_changes: Option<Instant>,
     locks: LockSync,
     /// Events handed to the guest.
     pub sent: u64,
@@ -50,6 +59,7 @@ impl InputPath {
         self.detach();
         self.sink = sink;
         self.keyboard_is_new = true;
+        self.layout_changes = None;
     }
 
     /// Releases what is held and sends nothing any more; events still waiting are for a guest that is gone.
@@ -132,6 +142,24 @@ impl InputPath {
         }
     }
 
+    /// The guest is about to be asked for another layout, and its keyboard may go: a key that is down on it then would
+    /// stay down for the guest's windows (seen on Mutter 48 and 50). All are released, and wait.
+    pub fn layout_asked(&mut self, now: Instant) {
+        match &mut self.sink {
+            Sink::None => return,
+            Sink::Ei(sink) => sink.send(InputEvent::KeyboardLeave),
+            Sink::Notify(sink) => sink.send(InputEvent::KeyboardLeave),
+        };
+        self.layout_changes = Some(now + LAYOUT_PATIENCE);
+    }
+
+    /// The guest has answered.
+    pub fn layout_answered(&mut self, now: Instant) {
+        if self.layout_changes.is_some() {
+            self.layout_changes = Some(now + LAYOUT_SETTLES);
+        }
+    }
+
     /// Reads what the EIS server sent.
     ///
     /// # Errors
@@ -184,6 +212,10 @@ impl InputPath {
     ///
     /// The connection is over.
     pub fn pump(&mut self, now: Instant) -> Result<(), EiError> {
+        if self.layout_changes.is_some_and(|until| until <= now) {
+            // Whether the keyboard is another one or not: nothing is down on it.
+            (self.layout_changes, self.keyboard_is_new) = (None, true);
+        }
         self.send_ready(now);
         self.tap_locks(now);
         // Also what was sent without waiting: the pointer's place after a change of the guest's monitor.
@@ -242,6 +274,11 @@ impl InputPath {
     }
 
     fn ready(&self, now: Instant) -> Ready {
+        let ready = self.sink_ready(now);
+        Ready { keyboard: ready.keyboard && self.layout_changes.is_none(), ..ready }
+    }
+
+    fn sink_ready(&self, now: Instant) -> Ready {
         match &self.sink {
             Sink::None => Ready::default(),
             Sink::Ei(sink) => sink.ready(now),
@@ -290,7 +327,7 @@ impl InputPath {
             Sink::Ei(sink) => sink.ready_at(now),
             _ => None,
         };
-        [ready_at, self.waiting.deadline(), self.locks.deadline()].into_iter().flatten().min()
+        [ready_at, self.layout_changes, self.waiting.deadline(), self.locks.deadline()].into_iter().flatten().min()
     }
 
     /// Whether nothing is on its way to the guest any more.

@@ -14,12 +14,15 @@ use zbus::Connection;
 use zbus::zvariant::{OwnedObjectPath, Value};
 
 use crate::device;
+use crate::guest::keymaps::Keymaps;
 use crate::guest::mutter::remote_desktop::{RemoteDesktopProxy, RemoteDesktopSessionProxy};
 use crate::guest::mutter::screen_cast::{ScreenCastProxy, ScreenCastSessionProxy, ScreenCastStreamProxy};
 use crate::guest::{GuestError, InputRoute, Session, SessionEvent, TaskGuard};
 use crate::input::notify::{Call, Calls};
 use crate::options::CursorMode;
 
+mod keymap;
+mod locks;
 mod remote_desktop;
 mod screen_cast;
 
@@ -201,6 +204,7 @@ async fn make_and_keep(
         InputRoute::Notify(calls) => Some(calls.clone()),
         _ => None,
     };
+    let keymaps = Keymaps::default();
     let (abort, aborted) = AbortHandle::new_pair();
     report(SessionEvent::Made(
         number,
@@ -208,6 +212,7 @@ async fn make_and_keep(
             node,
             mapping_id,
             input,
+            keymaps: keymaps.clone(),
             devices: devices(connection).await,
             description: format!("GNOME (Mutter), input by {kind}"),
             resizable: source == Source::Virtual,
@@ -225,11 +230,16 @@ async fn make_and_keep(
             None => std::future::pending().await,
         }
     };
+    // These two never end; they are here to be polled.
+    let layouts = keymap::follow(&keymaps, &remote, &methods, || report(SessionEvent::LayoutAnswered(number)));
+    let locks = locks::watch(connection, &path, &remote, |locks| report(SessionEvent::Locks(number, locks)));
     let ends = select_all([
         remote_closed.next().map(|_| "Mutter closed the input session".to_owned()).boxed_local(),
         cast_closed.next().map(|_| "Mutter closed the screencast".to_owned()).boxed_local(),
         gone.map(|_| "GNOME Shell left the session bus".to_owned()).boxed_local(),
         sending.map(|error: zbus::Error| format!("input calls fail: {error}")).boxed_local(),
+        layouts.boxed_local(),
+        locks.boxed_local(),
     ]);
     let why = match Abortable::new(ends, aborted).await {
         Ok((why, ..)) => why,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use zbus::proxy;
-use zbus::zvariant::{OwnedFd, OwnedObjectPath, Value};
+use zbus::zvariant::{OwnedFd, OwnedObjectPath, OwnedValue, Value};
 
 /// See the interface of this name in `protocols/`.
 #[proxy(
@@ -25,6 +25,19 @@ pub trait RemoteDesktop {
 pub trait RemoteDesktopSession {
     #[zbus(property(emits_changed_signal = "const"))]
     fn session_id(&self) -> zbus::Result<String>;
+
+    #[zbus(property)]
+    fn caps_lock_state(&self) -> zbus::Result<bool>;
+
+    #[zbus(property)]
+    fn num_lock_state(&self) -> zbus::Result<bool>;
+
+    #[zbus(property)]
+    fn keymap_capabilities(&self) -> zbus::Result<HashMap<String, OwnedValue>>;
+
+    fn set_keymap(&self, options: HashMap<&str, Value<'_>>) -> zbus::Result<()>;
+
+    fn set_keymap_layout_index(&self, index: u32) -> zbus::Result<()>;
 
     fn start(&self) -> zbus::Result<()>;
 

@@ -1,7 +1,7 @@
 //! The canvas's Wayland client: one thread, one xdg_toplevel, wl_shm buffers, one seat. Writes what it hears into `Shared`, and waits
 //! for nothing but the compositor and its orders.
 
-use std::{collections::HashMap, error::Error, os::unix::net::UnixStream, sync::Arc};
+use std::{collections::HashMap, error::Error, os::unix::fs::FileExt as _, os::unix::net::UnixStream, sync::Arc};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use wayland_client::{
@@ -399,7 +399,13 @@ impl Dispatch<WlKeyboard, ()> for Client {
     ) {
         use wl_keyboard::{Event, KeyState};
         match event {
-            Event::Keymap { size, .. } => state.hear(Input::Keymap(size)),
+            Event::Keymap { size, fd, .. } => {
+                let mut text = vec![0; size as usize];
+                let read = std::fs::File::from(fd).read_exact_at(&mut text, 0);
+                let text = String::from_utf8_lossy(&text).trim_end_matches('\0').to_owned();
+                state.shared.note(|seen| seen.keymap = read.map_or_else(|error| error.to_string(), |()| text));
+                state.hear(Input::Keymap(size));
+            }
             Event::Enter { keys, .. } => {
                 let keys =
                     keys.chunks_exact(4).map(|key| u32::from_ne_bytes([key[0], key[1], key[2], key[3]])).collect();

@@ -13,6 +13,7 @@ use std::{
 };
 
 use rustix::event::EventfdFlags;
+use xkbcommon::xkb;
 
 /// One event of a seat, as the client hears it. Positions are in the window's logical pixels, codes are evdev's.
 #[derive(Clone, Debug, PartialEq)]
@@ -139,6 +140,8 @@ pub struct Seen {
     pub keyboard: bool,
     /// The pointer's position, while it is in the window.
     pub pointer: Option<(f64, f64)>,
+    /// The keymap it was told last.
+    pub keymap: String,
     /// Every event, oldest first.
     pub input: Vec<Input>,
     /// Why the client ended, if it has.
@@ -152,6 +155,36 @@ impl Seen {
             .iter()
             .filter_map(|event| if let Input::Key { code, pressed } = event { Some((*code, *pressed)) } else { None })
             .collect()
+    }
+
+    /// What the keys typed by the keymap that it was told last, with the modifiers it was told.
+    ///
+    /// # Panics
+    /// When that keymap does not compile.
+    pub fn typed(&self) -> String {
+        let context = xkb::Context::new(xkb::CONTEXT_NO_FLAGS);
+        let (format, flags) = (xkb::KEYMAP_FORMAT_TEXT_V1, xkb::KEYMAP_COMPILE_NO_FLAGS);
+        let keymap = xkb::Keymap::new_from_string(&context, self.keymap.clone(), format, flags);
+        let mut state = xkb::State::new(&keymap.expect("the keymap of the desktop compiles"));
+        let mut typed = String::new();
+        for event in &self.input {
+            match event {
+                Input::Key { code, pressed: true } => typed += &state.key_get_utf8(xkb::Keycode::new(code + 8)),
+                Input::Modifiers { depressed, latched, locked, group } => {
+                    state.update_mask(*depressed, *latched, *locked, 0, 0, *group);
+                }
+                _ => {}
+            }
+        }
+        typed
+    }
+
+    /// The last modifiers: depressed, latched, locked and group.
+    pub fn modifiers(&self) -> Option<(u32, u32, u32, u32)> {
+        self.input.iter().rev().find_map(|event| match event {
+            Input::Modifiers { depressed, latched, locked, group } => Some((*depressed, *latched, *locked, *group)),
+            _ => None,
+        })
     }
 
     /// The buttons, likewise.
@@ -214,6 +247,7 @@ impl fmt::Display for Seen {
             fullscreen,
             keyboard,
             pointer,
+            keymap: _,
             input,
             ended,
         } = self;

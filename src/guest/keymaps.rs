@@ -1,0 +1,105 @@
+//! Layouts on their way to the guest: the newest one counts. Both ends share it on one thread.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+
+use crate::input::keymap::Keymap;
+use crate::input::layouts::Layouts;
+
+/// A layout for the guest.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The keymap itself, for guests that take one.
+    pub keymap: Rc<Keymap>,
+    /// What it is called, where that is known, for guests that go by names.
+    pub names: Option<Layouts>,
+    /// The group to begin with, from 0.
+    pub group: u32,
+}
+
+/// What the guest's task is to do.
+#[derive(Clone, Debug)]
+pub enum Request {
+    /// Another layout.
+    Layout(Wanted),
+    /// Another group of the same, from 0.
+    Group(u32),
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    request: Option<Request>,
+    waker: Option<Waker>,
+}
+
+/// The way from the bridge to the task of a session.
+#[derive(Clone, Debug, Default)]
+pub struct Keymaps(Rc<RefCell<Slot>>);
+
+impl Keymaps {
+    /// Asks for this layout, instead of any that was not asked of the guest yet.
+    pub fn set(&self, wanted: Wanted) {
+        self.put(Request::Layout(wanted));
+    }
+
+    /// Asks for this group of it.
+    pub fn set_group(&self, group: u32) {
+        let waiting = self.0.borrow_mut().request.take();
+        self.put(match waiting {
+            Some(Request::Layout(wanted)) => Request::Layout(Wanted { group, ..wanted }),
+            _ => Request::Group(group),
+        });
+    }
+
+    fn put(&self, request: Request) {
+        let mut slot = self.0.borrow_mut();
+        slot.request = Some(request);
+        if let Some(waker) = slot.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// The next request, as soon as there is one.
+    pub async fn next(&self) -> Request {
+        std::future::poll_fn(|context| {
+            let mut slot = self.0.borrow_mut();
+            match slot.request.take() {
+                Some(request) => Poll::Ready(request),
+                None => {
+                    slot.waker = Some(context.waker().clone());
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    fn wanted(layouts: &str) -> Wanted {
+        let names: Layouts = layouts.parse().unwrap();
+        let keymap = Rc::new(Keymap::of_layouts(names.as_slice()).unwrap());
+        Wanted { keymap, names: Some(names), group: 0 }
+    }
+
+    #[test]
+    fn the_newest_layout_counts_with_its_newest_group() {
+        let keymaps = Keymaps::default();
+        assert!(keymaps.next().now_or_never().is_none());
+        keymaps.set(wanted("us"));
+        keymaps.set(wanted("de,us"));
+        keymaps.set_group(1);
+        let Some(Request::Layout(layout)) = keymaps.next().now_or_never() else { panic!("nothing came") };
+        assert_eq!((layout.names.unwrap().to_string().as_str(), layout.group), ("de,us", 1));
+        keymaps.set_group(1);
+        keymaps.set_group(0);
+        assert!(matches!(keymaps.next().now_or_never(), Some(Request::Group(0))));
+        assert!(keymaps.next().now_or_never().is_none());
+    }
+}
