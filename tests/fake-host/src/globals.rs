@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use smithay::reexports::wayland_protocols::wp::fractional_scale::v1::server::wp_fractional_scale_manager_v1::WpFractionalScaleManagerV1;
+use smithay::reexports::wayland_protocols::wp::keyboard_shortcuts_inhibit::zv1::server::zwp_keyboard_shortcuts_inhibit_manager_v1::ZwpKeyboardShortcutsInhibitManagerV1;
 use smithay::reexports::wayland_protocols::wp::linux_dmabuf::zv1::server::zwp_linux_dmabuf_v1::ZwpLinuxDmabufV1;
 use smithay::reexports::wayland_protocols::wp::linux_drm_syncobj::v1::server::wp_linux_drm_syncobj_manager_v1::WpLinuxDrmSyncobjManagerV1;
 use smithay::reexports::wayland_protocols::wp::pointer_constraints::zv1::server::zwp_pointer_constraints_v1::ZwpPointerConstraintsV1;
@@ -67,6 +68,7 @@ pub(crate) fn create(state: &mut State, name: &str, version: u32) -> io::Result<
         "wp_single_pixel_buffer_manager_v1" => known::<WpSinglePixelBufferManagerV1>(state, version)?,
         "wp_fractional_scale_manager_v1" => known::<WpFractionalScaleManagerV1>(state, version)?,
         "zxdg_decoration_manager_v1" => known::<ZxdgDecorationManagerV1>(state, version)?,
+        "zwp_keyboard_shortcuts_inhibit_manager_v1" => known::<ZwpKeyboardShortcutsInhibitManagerV1>(state, version)?,
         "zwp_linux_dmabuf_v1" => known::<ZwpLinuxDmabufV1>(state, version)?,
         "wp_linux_drm_syncobj_manager_v1" => known::<WpLinuxDrmSyncobjManagerV1>(state, version)?,
         _ => in_name_only(state, name, version),

@@ -2,7 +2,7 @@
 //! Knows the order real hosts send things in; the objects are `seat`'s and `pointer`'s.
 
 use wayland_server::Resource;
-use wayland_server::protocol::wl_keyboard::KeyState;
+use wayland_server::protocol::wl_keyboard::{KeyState, KeymapFormat};
 use wayland_server::protocol::wl_pointer::{self, AxisSource, ButtonState, WlPointer};
 use wayland_server::protocol::wl_touch;
 
@@ -413,6 +413,22 @@ impl Keyboard<'_> {
     pub fn set_keymap(self, layout: &str, variant: &str) -> bool {
         let (layout, variant) = (layout.to_owned(), variant.to_owned());
         self.0.run(move |s| s.change_keymap(&layout, &variant))
+    }
+
+    /// Sends these bytes as a keymap, and says that they are so many: whatever a test likes.
+    pub fn send_keymap(self, bytes: &[u8], size: u32) -> Self {
+        let bytes = bytes.to_vec();
+        self.act(move |s| s.send_bad_keymap(&bytes, size, KeymapFormat::XkbV1))
+    }
+
+    /// Says that there is no keymap.
+    pub fn send_no_keymap(self) -> Self {
+        self.act(|s| s.send_bad_keymap(b"\0", 0, KeymapFormat::NoKeymap))
+    }
+
+    /// What a person does to the inhibitors of shortcuts, by whatever the host has for that. Returns how many there are.
+    pub fn inhibit(self, active: bool) -> usize {
+        self.0.run(move |s| s.set_inhibitors(active))
     }
 
     /// Sends another repeat rate per second and delay in ms.

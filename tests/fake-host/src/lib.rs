@@ -38,6 +38,7 @@ mod cursor;
 mod dmabuf;
 mod extras;
 mod globals;
+mod inhibit;
 mod input;
 mod notes;
 mod output;

@@ -17,6 +17,7 @@ use wayland_server::{Client, DataInit, Dispatch, DisplayHandle, GlobalDispatch, 
 
 use crate::builder::Config;
 use crate::cursor;
+use crate::inhibit::Inhibitor;
 use crate::pointer::ConstraintState;
 use crate::record::{CursorRequest, Role};
 use crate::server::State;
@@ -33,6 +34,7 @@ pub(crate) struct SeatState {
     touches: Vec<WlTouch>,
     pub relatives: Vec<(ZwpRelativePointerV1, WlPointer)>,
     pub constraints: Vec<ConstraintState>,
+    pub inhibitors: Vec<Inhibitor>,
     pub pointer_focus: Option<WlSurface>,
     pub cursor: Option<cursor::Set>,
     /// Surface coordinates.
@@ -111,6 +113,7 @@ impl SeatState {
             touches: Vec::new(),
             relatives: Vec::new(),
             constraints: Vec::new(),
+            inhibitors: Vec::new(),
             pointer_focus: None,
             cursor: None,
             position: (0.0, 0.0),
@@ -219,6 +222,16 @@ impl State {
         }
         self.log(format!("keymap {layout} {variant}"));
         true
+    }
+
+    /// Sends these bytes as a keymap that it says to be of this size; its own stays.
+    pub fn send_bad_keymap(&mut self, bytes: &[u8], size: u32, format: KeymapFormat) {
+        // Where there is no memory for a file there is no test either.
+        let Ok(file) = SealedFile::with_data(c"keymap", bytes) else { return };
+        for keyboard in &self.seat.keyboards {
+            keyboard.keymap(format, file.as_fd(), size);
+        }
+        self.log(format!("a keymap of {} bytes, as {size}", bytes.len()));
     }
 
     pub fn change_repeat(&mut self, rate: i32, delay: i32) {

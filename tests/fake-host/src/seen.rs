@@ -29,6 +29,8 @@ pub struct Seen {
     pub cursors: Vec<CursorRequest>,
     /// Pointer constraints asked for.
     pub constraints: Vec<Constraint>,
+    /// Keyboard shortcut inhibitors asked for.
+    pub inhibitors: usize,
     /// Sync timelines imported through `wp_linux_drm_syncobj_manager_v1`.
     pub timelines: usize,
     /// Commits whose acquire point was not signalled.

@@ -89,6 +89,14 @@ impl FakeMutter {
         change(&mut self.options.lock().unwrap_or_else(|e| e.into_inner()));
     }
 
+    /// The lock keys are like this now (caps, num): the sessions' properties say so, with a signal.
+    pub fn set_locks(&self, caps: bool, num: bool) {
+        self.reconfigure(|options| options.locks = (caps, num));
+        if let Some(service) = self.service() {
+            service.emit_locks(caps, num);
+        }
+    }
+
     /// The state now.
     pub fn state(&self) -> MutterState {
         self.watch.read(MutterState::clone)

@@ -33,8 +33,11 @@ pub struct MutterOptions {
     pub delays: BTreeMap<String, Duration>,
     /// PipeWireStreamAdded never comes.
     pub never_node: bool,
-    /// The lock keys' state (CapsLockState, NumLockState).
+    /// The lock keys' state (CapsLockState, NumLockState) at the start.
     pub locks: (bool, bool),
+    /// `supported-keymap-types` and `supported-xkb-keymap-formats` of KeymapCapabilities; `None` leaves it empty, as
+    /// GNOME 50 does.
+    pub keymaps: Option<(Vec<u32>, Vec<u32>)>,
 }
 
 impl Default for MutterOptions {
@@ -49,6 +52,7 @@ impl Default for MutterOptions {
             delays: BTreeMap::new(),
             never_node: false,
             locks: (false, false),
+            keymaps: None,
         }
     }
 }
@@ -128,6 +132,10 @@ pub struct MutterState {
     pub calls: Vec<Call>,
     /// Every accepted input call, in order.
     pub notified: Vec<Notify>,
+    /// Keymaps set by SetKeymap: their text, initial layout, and whether they are locked.
+    pub keymaps: Vec<(String, u32, bool)>,
+    /// Indices set by SetKeymapLayoutIndex.
+    pub layout_indices: Vec<u32>,
     /// Remote desktop sessions alive, by path.
     pub remote_sessions: Vec<String>,
     /// Screen cast sessions alive, by path.

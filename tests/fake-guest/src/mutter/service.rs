@@ -309,7 +309,19 @@ impl Service {
                     Err(error) => return failed(error.to_string()),
                 }
             }
-            ("org.gnome.Mutter.RemoteDesktop.Session", "SetKeymap" | "SetKeymapLayoutIndex") => {
+            ("org.gnome.Mutter.RemoteDesktop.Session", "SetKeymap") => {
+                let keymap = keymap(&args::<Options>(message)?, options.keymaps.as_ref())?;
+                // As the real one does before it answers.
+                self.eis.set_keymap(Some(&keymap.0));
+                self.watch.update(|s| s.keymaps.push(keymap));
+                (Answer::Nothing, After::Nothing)
+            }
+            ("org.gnome.Mutter.RemoteDesktop.Session", "SetKeymapLayoutIndex") => {
+                if self.watch.read(|s| s.keymaps.is_empty()) {
+                    return failed("Invalid current keymap (0)");
+                }
+                let index = args::<u32>(message)?;
+                self.watch.update(|s| s.layout_indices.push(index));
                 (Answer::Nothing, After::Nothing)
             }
             ("org.gnome.Mutter.RemoteDesktop.Session", _) => {
@@ -433,6 +445,16 @@ impl Service {
         let _ = self.connection.emit_signal(None::<&str>, stream, interface, signal, &node);
     }
 
+    /// The lock keys have changed, for every session.
+    pub(crate) fn emit_locks(&self, caps: bool, num: bool) {
+        let sessions: Vec<String> = lock(&self.sessions).remotes.keys().cloned().collect();
+        let changed = HashMap::from([("CapsLockState", Value::from(caps)), ("NumLockState", Value::from(num))]);
+        let body = ("org.gnome.Mutter.RemoteDesktop.Session", changed, Vec::<String>::new());
+        for session in sessions {
+            let _ = self.connection.emit_signal(None::<&str>, session, PROPERTIES, "PropertiesChanged", &body);
+        }
+    }
+
     fn emit_closed(&self, session: &str, interface: &str) {
         let _ = self.connection.emit_signal(None::<&str>, session, interface, "Closed", &());
     }
@@ -523,8 +545,12 @@ impl Service {
                 ("NumLockState", Value::Bool(options.locks.1)),
             ];
             if version >= 50 {
-                let nothing = HashMap::<String, Value<'static>>::new();
-                all.push(("KeymapCapabilities", Value::from(nothing)));
+                let mut keymaps = HashMap::<String, Value<'static>>::new();
+                if let Some((types, formats)) = &options.keymaps {
+                    keymaps.insert("supported-keymap-types".into(), types.clone().into());
+                    keymaps.insert("supported-xkb-keymap-formats".into(), formats.clone().into());
+                }
+                all.push(("KeymapCapabilities", Value::from(keymaps)));
             }
             return all;
         }
@@ -544,6 +570,32 @@ impl Service {
         }
         vec![("Parameters", Value::from(parameters))]
     }
+}
+
+/// What SetKeymap's options say: text, initial layout, locked. `supported` as KeymapCapabilities has it.
+fn keymap(given: &Options, supported: Option<&(Vec<u32>, Vec<u32>)>) -> Result<(String, u32, bool), Refused> {
+    use std::os::{fd::AsFd, unix::fs::FileExt};
+    let number = |name: &str| given.get(name).and_then(|value| value.downcast_ref::<u32>().ok());
+    let (types, formats) = supported.cloned().unwrap_or((vec![0], vec![1]));
+    if number("keymap-type").is_none_or(|kind| !types.contains(&kind)) {
+        return failed("Invalid keymap type");
+    }
+    if number("xkb-keymap-format").is_none_or(|format| !formats.contains(&format)) {
+        return failed("Non-supported keymap format");
+    }
+    let Some(Value::Fd(fd)) = given.get("xkb-keymap").map(|value| &**value) else {
+        return failed("No keymap handle");
+    };
+    let io = |error: std::io::Error| ("Failed", error.to_string());
+    let file = std::fs::File::from(fd.as_fd().try_clone_to_owned().map_err(io)?);
+    let mut text = vec![0; file.metadata().map_err(io)?.len() as usize];
+    file.read_exact_at(&mut text, 0).map_err(io)?;
+    let text = String::from_utf8_lossy(&text).trim_end_matches('\0').to_owned();
+    if !text.starts_with("xkb_keymap") {
+        return failed("Failed to create XKB keymap from file descriptor");
+    }
+    let locked = given.get("lock-keymap").and_then(|value| value.downcast_ref::<bool>().ok());
+    Ok((text, number("xkb-keymap-layout-index").unwrap_or(0), locked.unwrap_or(false)))
 }
 
 /// The monitor of a connector; the empty one means the first.
