@@ -43,6 +43,19 @@ pub enum CursorMode {
     Hidden,
 }
 
+/// How the host's pointer motion goes to the guest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum PointerMode {
+    /// As places; as distances while a game has locked the guest's pointer, with the host's pointer locked where the host
+    /// can. The guest tells that by its pointer, which takes --cursor overlay or host
+    #[default]
+    Auto,
+    /// As places always: the host's pointer is never locked
+    Absolute,
+    /// As distances always: the host's pointer is locked while it is over the window
+    Relative,
+}
+
 /// In what memory frames may come from the guest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum VideoMemory {
@@ -157,6 +170,9 @@ pub struct Options {
     /// Ask the host to leave its shortcuts (Alt+Tab, Super …) to the guest while the window has the keyboard
     #[arg(long)]
     pub grab: bool,
+    /// How pointer motion goes to the guest: as places, as distances, or as it needs
+    #[arg(long, value_name = "HOW", default_value = "auto")]
+    pub pointer: PointerMode,
 
     /// What memory to ask frames in: DMA-BUFs of the GPU, shared memory, or the former where both sides can
     #[arg(long, value_name = "MEMORY", default_value = "auto")]

@@ -2,7 +2,8 @@
 //!
 //! Sources turn bytes into events and queue them; after every turn of the loop `Bridge::drain` takes
 //! them in order. `wait` sleeps, `session` brings guests up again, `stream` settles with them what their frames are like,
-//! `frames` moves frames, `pace` lets the guest draw them, `sync` holds those that are not drawn yet.
+//! `frames` moves frames, `pace` lets the guest draw them, `sync` holds those that are not drawn yet, `pointer` knows
+//! where both pointers are.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -34,6 +35,7 @@ mod devices;
 mod frames;
 mod keys;
 mod pace;
+mod pointer;
 mod session;
 mod stream;
 mod sync;
@@ -65,6 +67,8 @@ pub struct Bridge {
     session_events: Rc<RefCell<VecDeque<SessionEvent>>>,
     /// What the EIS connection died of, noted by its source.
     input_lost: Option<EiError>,
+    /// When the host's events were read that are being handled.
+    host_read: Instant,
     /// The host's socket takes nothing.
     host_blocked: bool,
     end: Option<End>,
@@ -106,6 +110,7 @@ impl Bridge {
         insert(&handle, executor, |(), _, _| {})?;
 
         let now = Instant::now();
+        let pointer = options.pointer;
         let mut bridge = Self {
             guest: Guest::new(now, options.guest_limit()),
             cast: Cast::new(options.video),
@@ -114,7 +119,7 @@ impl Bridge {
             handle,
             host,
             host_queue,
-            input: InputPath::default(),
+            input: InputPath::new(pointer),
             keys,
             stats,
             report,
@@ -122,9 +127,11 @@ impl Bridge {
             scheduler,
             session_events: Rc::default(),
             input_lost: None,
+            host_read: now,
             host_blocked: false,
             end: None,
         };
+        bridge.input.set_has_relative(bridge.host.has_relative_pointer());
         bridge.host.open_window(now);
         let end = bridge.turn(&mut event_loop);
         bridge.shut_down(&mut event_loop);
@@ -150,6 +157,7 @@ impl Bridge {
                 Event::Host(HostEvent::Locks(locks)) => self.input.host_locks(locks),
                 Event::Host(HostEvent::Keymap(keymap)) => self.host_keymap(keymap),
                 Event::Host(HostEvent::Group(group)) => self.host_group(group),
+                Event::Host(HostEvent::Locked(locked)) => self.input.set_locked(locked),
                 Event::Host(HostEvent::Resized(size)) => self.window_resized(size),
                 Event::Host(HostEvent::CloseRequested) => self.close_requested(),
                 Event::Host(HostEvent::FrameDone) => self.frame_done(),
@@ -164,6 +172,7 @@ impl Bridge {
                 Event::Video(VideoEvent::Empty) => self.empty_arrived(),
                 Event::Video(VideoEvent::SyncUnusable(why)) => self.sync_unusable(&why),
                 Event::Video(VideoEvent::Cursor(cursor)) => self.host.set_cursor(cursor),
+                Event::Video(VideoEvent::Pointer(place)) => self.guest_pointer_moved(place),
                 Event::Video(VideoEvent::Asked) => self.frames.pacer.asked(),
                 Event::Video(VideoEvent::Removed(id)) => self.buffer_removed(id),
                 Event::Video(VideoEvent::Format(negotiated)) => self.format_settled(negotiated),
@@ -189,9 +198,12 @@ impl Bridge {
         self.check_frames(now);
         self.check_drawn(now);
         self.check_guest(now);
-        if let Err(error) = self.input.pump(now) {
-            self.lose_session(&error.to_string());
+        match self.input.pump(now) {
+            Ok(Some((took, count))) => self.stats.latencies.input_sent(took, count),
+            Ok(None) => {}
+            Err(error) => self.lose_session(&error.to_string()),
         }
+        self.update_lock();
         self.stats.imports = self.host.imports();
         self.stats.input_sent = self.input.sent;
         self.flush_host();
@@ -220,7 +232,7 @@ impl Bridge {
         if !matches!(event, InputEvent::PointerFrame | InputEvent::TouchFrame) {
             self.stats.input_events += 1;
         }
-        self.input.push(Instant::now(), event);
+        self.input.push(self.host_read, event);
     }
 
     fn close_requested(&mut self) {

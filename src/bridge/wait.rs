@@ -29,6 +29,7 @@ impl Bridge {
             Err(errno) => return Err(Error::Internal(anyhow::anyhow!("nothing can be waited for: {errno}"))),
         };
         if host {
+            self.host_read = Instant::now();
             self.host.read().map_err(Error::Host)?;
             let handled = self.host_queue.dispatch_pending(&mut self.host);
             handled.map_err(|error| Error::Host(self.host.lost(&error)))?;

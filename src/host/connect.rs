@@ -99,6 +99,8 @@ impl Host {
             dmabuf: globals.bind(queue, 3..=5, Quiet).ok(),
             viewporter: globals.bind(queue, 1..=1, Quiet).ok(),
             fractional_scale: globals.bind(queue, 1..=1, Quiet).ok(),
+            relative_pointer: globals.bind(queue, 1..=1, Quiet).ok(),
+            constraints: globals.bind(queue, 1..=1, Quiet).ok(),
         };
         let presentation = options.stats.and_then(|_| globals.bind(queue, 1..=2, Presentation).ok());
         debug!(?extras, ?presentation, "optional globals");
@@ -124,6 +126,7 @@ impl Host {
             cursors: Cursors::default(),
             inhibit: keyboard::inhibit_manager(globals, queue, options.grab),
             bad_keymap: None,
+            lock_wanted: false,
             // More than come at once, so that frames never make it grow.
             events: VecDeque::with_capacity(64),
             wants_fullscreen: options.windowed.is_none(),

@@ -1,6 +1,6 @@
 //! The outside: a Wayland client of the compositor that Wolf (or anybody) runs.
 //! [`connect`] gets in, [`window`] is the one toplevel, [`feedback`] what buffers the host takes,
-//! [`buffers`] turns guest memory into wl_buffers, [`seat`] and `keyboard` read input,
+//! [`buffers`] turns guest memory into wl_buffers, [`seat`] and `keyboard` read input, `pointer` locks the host's pointer,
 //! `sync` hands timelines on, `timing` the answers to commits, `cursor` shows the guest's pointer. Nothing here knows of the guest.
 
 use std::collections::VecDeque;
@@ -17,6 +17,8 @@ use wayland_client::{Connection, Proxy, QueueHandle};
 use wayland_protocols::wp::fractional_scale::v1::client::wp_fractional_scale_manager_v1::WpFractionalScaleManagerV1;
 use wayland_protocols::wp::keyboard_shortcuts_inhibit::zv1::client::zwp_keyboard_shortcuts_inhibit_manager_v1::ZwpKeyboardShortcutsInhibitManagerV1;
 use wayland_protocols::wp::linux_dmabuf::zv1::client::zwp_linux_dmabuf_v1::ZwpLinuxDmabufV1;
+use wayland_protocols::wp::pointer_constraints::zv1::client::zwp_pointer_constraints_v1::ZwpPointerConstraintsV1;
+use wayland_protocols::wp::relative_pointer::zv1::client::zwp_relative_pointer_manager_v1::ZwpRelativePointerManagerV1;
 use wayland_protocols::wp::viewporter::client::wp_viewporter::WpViewporter;
 
 use crate::host::buffers::Buffers;
@@ -39,6 +41,7 @@ mod cursor;
 mod dispatch;
 pub mod feedback;
 mod keyboard;
+pub mod pointer;
 pub mod seat;
 pub mod size;
 mod sync;
@@ -73,6 +76,8 @@ pub enum HostEvent {
     FormatsChanged,
     /// The host has stopped or begun to answer for DMA-BUFs.
     AnswersChanged,
+    /// The host has locked its pointer, or let it go.
+    Locked(bool),
     /// Somebody did something.
     Input(InputEvent),
     /// The host's lock keys, told to the window that has the keyboard.
@@ -89,6 +94,8 @@ struct Extras {
     dmabuf: Option<ZwpLinuxDmabufV1>,
     viewporter: Option<WpViewporter>,
     fractional_scale: Option<WpFractionalScaleManagerV1>,
+    relative_pointer: Option<ZwpRelativePointerManagerV1>,
+    constraints: Option<ZwpPointerConstraintsV1>,
 }
 
 /// The connection to the host and all that lives on it.
@@ -112,6 +119,8 @@ pub struct Host {
     inhibit: Option<ZwpKeyboardShortcutsInhibitManagerV1>,
     /// What was wrong with the last bad keymap.
     bad_keymap: Option<String>,
+    /// Pointers are to be locked.
+    lock_wanted: bool,
     events: VecDeque<HostEvent>,
     wants_fullscreen: bool,
     windowed: Option<(u32, u32)>,

@@ -9,6 +9,7 @@ use wayland_client::{Connection, Dispatch, Proxy, QueueHandle, WEnum};
 
 use crate::host::cursor::SeatCursor;
 use crate::host::keyboard::Keyboard;
+use crate::host::pointer::SeatPointer;
 use crate::host::{Host, HostEvent};
 use crate::input::event::{Axis, InputEvent};
 use crate::input::scroll::{ScrollFrame, Source};
@@ -21,6 +22,7 @@ pub(super) struct Seat {
     pub(super) pointer: Option<WlPointer>,
     pub(super) cursor: SeatCursor,
     pub(super) keyboard: Option<Keyboard>,
+    pub(super) extra: SeatPointer,
     touch: Option<WlTouch>,
     scroll: ScrollFrame,
 }
@@ -37,6 +39,7 @@ impl Host {
             seat,
             pointer: None,
             cursor: SeatCursor::default(),
+            extra: SeatPointer::default(),
             keyboard: None,
             touch: None,
             scroll: ScrollFrame::default(),
@@ -57,6 +60,7 @@ impl Host {
         let data = OfSeat(seat.name);
         if !capabilities.contains(Capability::Pointer) {
             if let Some(pointer) = seat.pointer.take() {
+                self.drop_pointer(&mut seat.extra);
                 if pointer.version() >= 3 {
                     pointer.release();
                 }
@@ -64,7 +68,9 @@ impl Host {
                 self.input(InputEvent::PointerLeave);
             }
         } else if seat.pointer.is_none() {
-            seat.pointer = Some(seat.seat.get_pointer(&self.queue, data));
+            let pointer = seat.seat.get_pointer(&self.queue, data);
+            self.add_pointer(&mut seat.extra, &pointer, data);
+            seat.pointer = Some(pointer);
         }
         if !capabilities.contains(Capability::Keyboard) {
             if let Some(keyboard) = seat.keyboard.take() {
@@ -95,7 +101,7 @@ impl Host {
     }
 
     /// A group of pointer events is complete: its scrolling, then the frame.
-    fn pointer_frame(&mut self, seat: OfSeat) {
+    pub(super) fn pointer_frame(&mut self, seat: OfSeat) {
         let events = &mut self.events;
         if let Some(seat) = self.seats.iter_mut().find(|it| it.name == seat.0) {
             seat.scroll.finish(|event| events.push_back(HostEvent::Input(event)));

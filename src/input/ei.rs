@@ -87,6 +87,8 @@ pub struct EiSink {
     keyboard_renewed: bool,
     /// The absolute pointer was resumed since this was last asked for.
     absolute_renewed: bool,
+    /// The socket took not all that was written.
+    is_full: bool,
 }
 
 impl EiSink {
@@ -114,6 +116,7 @@ impl EiSink {
             guest_keyboard: GuestKeyboard::default(),
             keyboard_renewed: false,
             absolute_renewed: false,
+            is_full: false,
         })
     }
 
@@ -146,7 +149,7 @@ impl EiSink {
         }
         match end {
             Some(error) => Err(error.into()),
-            None => self.flush(),
+            None => self.flush().map(drop),
         }
     }
 
@@ -302,6 +305,11 @@ impl EiSink {
             Stage::Live(converter) => converter.connection().serial(),
             Stage::Handshake(_) => 0,
         }
+    }
+
+    /// Whether the server reads more slowly than is written: what is sent now would wait without bound.
+    pub fn is_full(&self) -> bool {
+        self.is_full
     }
 
     /// The devices that can take events at `now`.
@@ -503,13 +511,19 @@ impl EiSink {
         self.release_touches();
     }
 
-    /// Writes what is buffered; what the socket does not take now waits for it to become writable.
+    /// Writes what is buffered; false when the socket does not take all of it now, and the rest waits for it to become
+    /// writable.
     ///
     /// # Errors
     ///
     /// When the connection is over.
-    pub fn flush(&mut self) -> Result<(), EiError> {
-        self.context.flush().or_else(would_block).map_err(EiError::from)
+    pub fn flush(&mut self) -> Result<bool, EiError> {
+        self.is_full = match self.context.flush() {
+            Ok(()) => false,
+            Err(rustix::io::Errno::AGAIN) => true,
+            Err(errno) => return Err(errno.into()),
+        };
+        Ok(!self.is_full)
     }
 }
 

@@ -64,6 +64,16 @@ impl Mapper {
             self.vertical.map(y, height, region.y, region.height),
         ))
     }
+
+    /// Where a point of the region lies in the window, inside it; `None` as for [`map`](Self::map).
+    pub fn unmap(&self, x: f64, y: f64, region: &Region) -> Option<(f64, f64)> {
+        let (width, height) = self.window?;
+        let back = |at: f64, start: f64, length: f64, size: f64| {
+            let at = (at - start) * size / length;
+            (length > 0.0 && at.is_finite()).then(|| at.clamp(0.0, (size - LAST).max(0.0)))
+        };
+        Some((back(x, region.x, region.width, width)?, back(y, region.y, region.height, height)?))
+    }
 }
 
 #[cfg(test)]
@@ -104,6 +114,16 @@ mod tests {
         assert_eq!(mapper(0, 5).map(1.0, 1.0, &HD), None);
         let none = Region { width: 0.0, ..HD };
         assert_eq!(mapper(5, 5).map(1.0, 1.0, &none), None);
+    }
+
+    #[test]
+    fn a_point_comes_back_to_where_it_was() {
+        let mut mapper = mapper(1920, 1080);
+        let (x, y) = mapper.map(700.5, 33.25, &HD).unwrap();
+        assert_eq!(mapper.unmap(x, y, &HD), Some((700.5, 33.25)));
+        assert_eq!(mapper.unmap(-5.0, 9e9, &HD), Some((0.0, 1080.0 - LAST)));
+        assert_eq!(mapper.unmap(1.0, 1.0, &Region { width: 0.0, ..HD }), None);
+        assert_eq!(Mapper::default().unmap(1.0, 1.0, &HD), None);
     }
 
     proptest! {

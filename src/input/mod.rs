@@ -1,5 +1,6 @@
 //! The input path, host to guest: what the host sends becomes an [`event::InputEvent`]; the pure
-//! modules ([`held`], [`geometry`], [`scroll`], [`waiting`], [`locks`]) decide, the sinks ([`ei`], [`notify`]) send.
+//! modules ([`held`], [`geometry`], [`pointer`], [`scroll`], [`waiting`], [`locks`]) decide, the sinks ([`ei`], [`notify`])
+//! send.
 //! Nothing here knows of windows, surfaces or frames.
 
 pub mod ei;
@@ -12,5 +13,6 @@ pub mod layouts;
 pub mod locks;
 pub mod notify;
 pub mod path;
+pub mod pointer;
 pub mod scroll;
 pub mod waiting;

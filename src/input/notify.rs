@@ -46,11 +46,7 @@ pub struct Calls(Rc<RefCell<Queue>>);
 impl Calls {
     fn push(&self, call: Call) {
         let mut queue = self.0.borrow_mut();
-        // Motion that the bus has not taken yet is overtaken by newer motion.
-        match (queue.calls.back_mut(), call) {
-            (Some(last @ Call::MotionAbsolute(..)), Call::MotionAbsolute(..)) => *last = call,
-            _ => queue.calls.push_back(call),
-        }
+        queue.calls.push_back(call);
         if let Some(waker) = queue.waker.take() {
             waker.wake();
         }
@@ -76,11 +72,18 @@ impl Calls {
         self.0.borrow_mut().calls.pop_front()
     }
 
+    fn len(&self) -> usize {
+        self.0.borrow().calls.len()
+    }
+
     /// Whether everything has been taken by the bus's task.
     pub fn is_empty(&self) -> bool {
         self.0.borrow().calls.is_empty()
     }
 }
+
+/// So many calls may wait for the bus; what comes then waits where motion becomes one.
+const ENOUGH: usize = 128;
 
 /// Scroll flags of NotifyPointerAxis: the end of a finger's scroll, and that a finger scrolls.
 const FINISH: u32 = 1;
@@ -196,6 +199,11 @@ impl NotifySink {
         self.release_buttons();
         self.release_keys();
         self.release_touches();
+    }
+
+    /// Whether the bus takes calls more slowly than they come.
+    pub fn is_full(&self) -> bool {
+        self.calls.len() >= ENOUGH
     }
 
     /// Whether every call has been handed to the bus.

@@ -11,7 +11,9 @@ use crate::input::geometry::{Mapper, Region};
 use crate::input::held::Pressed;
 use crate::input::locks::{LockSync, Locks};
 use crate::input::notify::NotifySink;
+use crate::input::pointer::{GuestPointer, Lock, PointerPath};
 use crate::input::waiting::{Leaving, Ready, Waiting};
+use crate::options::PointerMode;
 
 /// Where input goes.
 #[derive(Default)]
@@ -31,6 +33,12 @@ const LAYOUT_PATIENCE: Duration = Duration::from_millis(1000);
 
 /// So long after its answer the guest may still be about to make its keyboard anew.
 const LAYOUT_SETTLES: Duration = Duration::from_millis(300);
+/// Events on their way since the first of them came from the host.
+#[derive(Clone, Copy, Debug)]
+struct Sending {
+    since: Instant,
+    count: u64,
+}
 
 /// The input path of the bridge.
 #[derive(Default)]
@@ -38,6 +46,9 @@ pub struct InputPath {
     sink: Sink,
     waiting: Waiting,
     mapper: Mapper,
+    motion: PointerPath,
+    /// Handed to the sink, but not written to the guest yet.
+    sending: Option<Sending>,
     /// The stream's size in pixels: the region of sinks that have none of their own.
     stream: Option<Region>,
     /// Where the host's pointer was last told to be, in the window; `None` while it is outside.
@@ -54,6 +65,11 @@ pub struct InputPath {
 }
 
 impl InputPath {
+    /// Goes nowhere yet.
+    pub fn new(mode: PointerMode) -> Self {
+        Self { motion: PointerPath::new(mode), ..Self::default() }
+    }
+
     /// Uses another sink; whatever the old one held is released.
     pub fn attach(&mut self, sink: Sink) {
         self.detach();
@@ -70,6 +86,8 @@ impl InputPath {
         for event in self.waiting.drain() {
             note(&mut self.held, event);
         }
+        self.sending = None;
+        self.motion.forget_guest();
         self.locks.guest_gone();
     }
 
@@ -111,7 +129,35 @@ impl InputPath {
         }
     }
 
-    /// Takes an event of the host.
+    /// Whether the host tells pointer motion as distances too.
+    pub fn set_has_relative(&mut self, has_relative: bool) {
+        self.motion.set_has_relative(has_relative);
+    }
+
+    /// The host has locked its pointer as asked, or let it go.
+    pub fn set_locked(&mut self, locked: bool) {
+        self.motion.set_locked(locked);
+    }
+
+    /// The guest's pointer is here in the stream from now on.
+    pub fn guest_moved(&mut self, guest: Option<GuestPointer>) {
+        let was_relative = self.motion.is_relative();
+        self.motion.guest_moved(guest);
+        if was_relative != self.motion.is_relative() {
+            debug!(relative = !was_relative, "pointer motion");
+        }
+    }
+
+    /// What the host is to do with its pointer; places are in the window.
+    pub fn lock(&self) -> Lock {
+        match (self.motion.lock(), &self.stream) {
+            (Lock::Free(Some((x, y))), Some(stream)) => Lock::Free(self.mapper.unmap(x, y, stream)),
+            (Lock::Free(_), _) => Lock::Free(None),
+            (Lock::Wanted, _) => Lock::Wanted,
+        }
+    }
+
+    /// Takes an event that was read from the host at `now`.
     pub fn push(&mut self, now: Instant, event: InputEvent) {
         if event == InputEvent::KeyboardLeave {
             self.locks.left();
@@ -120,9 +166,20 @@ impl InputPath {
             note(&mut self.held, event);
             return;
         }
-        // A burst longer than the queue, such as a pasted text: what can go makes room.
-        if self.waiting.is_full() {
-            self.send_ready(now);
+        let target = match (event, &self.stream) {
+            (InputEvent::Motion { x, y }, Some(stream)) => self.mapper.map(x, y, stream),
+            _ => None,
+        };
+        let was_relative = self.motion.is_relative();
+        let Some(event) = self.motion.take(now, event, target) else { return };
+        if self.motion.is_relative() != was_relative {
+            debug!(relative = !was_relative, "pointer motion");
+        }
+        // Nothing waits as long as the guest takes all: what came together need not go together.
+        let is_first = self.waiting.is_empty() && !(self.keyboard_is_new && event.need() == Need::Keyboard);
+        if is_first && !self.is_full() && self.ready(now).has(event.need()) {
+            note(&mut self.held, event);
+            return self.send(now, now, event);
         }
         if let Some(lost) = self.waiting.push(now, event) {
             note(&mut self.held, lost);
@@ -185,7 +242,7 @@ impl InputPath {
     /// The guest's monitor is another one: what the old one was told of the pointer's place is lost or wrong,
     /// and a host whose pointer rests will not say it again.
     fn point_again(&mut self) {
-        let Some((x, y)) = self.pointer else { return };
+        let Some((x, y)) = self.pointer.filter(|_| !self.motion.is_relative()) else { return };
         for event in [InputEvent::Motion { x, y }, InputEvent::PointerFrame] {
             if let Some(event) = self.mapped(event) {
                 self.hand_over(event);
@@ -193,7 +250,7 @@ impl InputPath {
         }
     }
 
-    fn hand_over(&mut self, event: InputEvent) {
+    fn hand_over(&mut self, event: InputEvent) -> bool {
         let sent = match &mut self.sink {
             Sink::None => false,
             Sink::Ei(sink) => sink.send(event),
@@ -204,14 +261,16 @@ impl InputPath {
         if !matches!(event, InputEvent::Key { .. }) {
             trace!(?event, sent, "to the guest");
         }
+        sent
     }
 
-    /// Sends all that can go now.
+    /// Sends all that can go now. How long what was written has taken since it was read from the host, at most, and how
+    /// many events that were.
     ///
     /// # Errors
     ///
     /// The connection is over.
-    pub fn pump(&mut self, now: Instant) -> Result<(), EiError> {
+    pub fn pump(&mut self, now: Instant) -> Result<Option<(Duration, u64)>, EiError> {
         if self.layout_changes.is_some_and(|until| until <= now) {
             // Whether the keyboard is another one or not: nothing is down on it.
             (self.layout_changes, self.keyboard_is_new) = (None, true);
@@ -219,30 +278,46 @@ impl InputPath {
         self.send_ready(now);
         self.tap_locks(now);
         // Also what was sent without waiting: the pointer's place after a change of the guest's monitor.
-        match &mut self.sink {
-            Sink::Ei(sink) => sink.flush(),
-            _ => Ok(()),
-        }
+        let written = match &mut self.sink {
+            Sink::Ei(sink) => sink.flush()?,
+            _ => true,
+        };
+        Ok(self.sending.take_if(|_| written).map(|sending| (sending.since.elapsed(), sending.count)))
     }
 
     fn send_ready(&mut self, now: Instant) {
         self.press_again(now);
-        while let Some(leaving) = self.waiting.next(now, self.ready(now)) {
+        while !self.is_full() {
+            let Some((since, leaving)) = self.waiting.next(now, self.ready(now)) else { return };
             let (Leaving::Ready(event) | Leaving::Lost(event)) = leaving;
             note(&mut self.held, event);
-            if matches!(leaving, Leaving::Lost(_)) {
-                continue;
+            if matches!(leaving, Leaving::Ready(_)) {
+                self.send(now, since, event);
             }
-            match event {
-                // What the guest makes of a lock key it will tell in a while.
-                InputEvent::Key { code, .. } => self.locks.sent(now, code),
-                InputEvent::Motion { x, y } => self.pointer = Some((x, y)),
-                InputEvent::PointerLeave => self.pointer = None,
-                _ => {}
-            }
-            if let Some(event) = self.mapped(event) {
-                self.hand_over(event);
-            }
+        }
+    }
+
+    /// Whether the guest reads more slowly than the host writes: what is sent then would wait beyond all bounds.
+    fn is_full(&self) -> bool {
+        match &self.sink {
+            Sink::None => false,
+            Sink::Ei(sink) => sink.is_full(),
+            Sink::Notify(sink) => sink.is_full(),
+        }
+    }
+
+    /// Sends an event that came at `since` to where it belongs, now.
+    fn send(&mut self, now: Instant, since: Instant, event: InputEvent) {
+        match event {
+            // What the guest makes of a lock key it will tell in a while.
+            InputEvent::Key { code, .. } => self.locks.sent(now, code),
+            InputEvent::Motion { x, y } => self.pointer = Some((x, y)),
+            InputEvent::PointerLeave => self.pointer = None,
+            _ => {}
+        }
+        let Some(event) = self.mapped(event) else { return };
+        if self.hand_over(event) {
+            self.sending.get_or_insert(Sending { since, count: 0 }).count += 1;
         }
     }
 
@@ -327,7 +402,9 @@ impl InputPath {
             Sink::Ei(sink) => sink.ready_at(now),
             _ => None,
         };
-        [ready_at, self.layout_changes, self.waiting.deadline(), self.locks.deadline()].into_iter().flatten().min()
+        // A guest that does not read wakes the loop when it does.
+        let waiting = self.waiting.deadline().filter(|_| !self.is_full());
+        [ready_at, self.layout_changes, waiting, self.locks.deadline()].into_iter().flatten().min()
     }
 
     /// Whether nothing is on its way to the guest any more.

@@ -1,5 +1,7 @@
-//! How long each stage of a frame's way takes, as histograms that never allocate once made.
-//! Times are CLOCK_MONOTONIC in ns; another stage (the way of input, say) is one more [`Stage`].
+//! How long each stage of a frame's way takes, and the way of input, as histograms that never allocate once made.
+//! Times are CLOCK_MONOTONIC in ns; another stage is one more [`Stage`].
+
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
@@ -25,15 +27,18 @@ pub enum Stage {
     GuestToCommitted,
     /// All of it.
     GuestToPresented,
+    /// The way of input: from the read of a host's event until it was written to the guest.
+    InputReadToSent,
 }
 
 /// Every stage, in the order of its histogram.
-pub const STAGES: [Stage; 5] = [
+pub const STAGES: [Stage; 6] = [
     Stage::GuestToReceived,
     Stage::ReceivedToCommitted,
     Stage::CommittedToPresented,
     Stage::GuestToCommitted,
     Stage::GuestToPresented,
+    Stage::InputReadToSent,
 ];
 
 impl Stage {
@@ -45,6 +50,7 @@ impl Stage {
             Self::CommittedToPresented => "committed_to_presented",
             Self::GuestToCommitted => "guest_to_committed",
             Self::GuestToPresented => "guest_to_presented",
+            Self::InputReadToSent => "input_read_to_sent",
         }
     }
 }
@@ -52,7 +58,7 @@ impl Stage {
 /// What is told of one stage, µs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// How many frames.
+    /// How many frames, or events of input.
     pub count: u64,
     /// Half of them took no longer.
     pub p50: u64,
@@ -86,8 +92,8 @@ impl Latencies {
     /// Keeps histograms from now on.
     pub fn keep() -> Self {
         // Only bounds that make no sense are refused; these are constants, and a test makes them.
-        let [a, b, c, d, e] = STAGES.map(|_| Histogram::new_with_bounds(RANGE.0, RANGE.1, DIGITS).ok());
-        let histograms = a.zip(b).zip(c).zip(d).zip(e).map(|((((a, b), c), d), e)| [a, b, c, d, e]);
+        let [a, b, c, d, e, f] = STAGES.map(|_| Histogram::new_with_bounds(RANGE.0, RANGE.1, DIGITS).ok());
+        let histograms = a.zip(b).zip(c).zip(d).zip(e).zip(f).map(|(((((a, b), c), d), e), f)| [a, b, c, d, e, f]);
         Self(histograms.map(|histograms| Box::new(Kept { histograms, commits: [None; OPEN] })))
     }
 
@@ -112,6 +118,13 @@ impl Latencies {
         let Some(commit) = commit else { return };
         kept.record(Stage::CommittedToPresented, Some(commit.at), at);
         kept.record(Stage::GuestToPresented, commit.pts, at);
+    }
+
+    /// So many events of input were written to the guest, none later than this after it was read from the host.
+    pub fn input_sent(&mut self, took: Duration, count: u64) {
+        let Some(kept) = &mut self.0 else { return };
+        let us = u64::try_from(took.as_micros()).unwrap_or(RANGE.1).clamp(RANGE.0, RANGE.1);
+        kept.histograms[Stage::InputReadToSent as usize].saturating_record_n(us, count);
     }
 
     /// What there is of a stage.
@@ -155,13 +168,14 @@ mod tests {
         let mut latencies = Latencies::keep();
         latencies.committed(7, Some(1_000_000), 1_200_000, 1_250_000);
         latencies.presented(7, 5_250_000);
+        latencies.input_sent(Duration::from_micros(100), 3);
         let p50 = STAGES.map(|stage| latencies.summary(stage).p50);
         // Two digits are right.
-        assert_eq!(p50.map(|us| us / 50 * 50), [200, 50, 4000, 250, 4250]);
-        assert_eq!(STAGES.map(|stage| latencies.summary(stage).count), [1; 5]);
-        assert_eq!(STAGES.map(|stage| stage as usize), [0, 1, 2, 3, 4]);
+        assert_eq!(p50.map(|us| us / 50 * 50), [200, 50, 4000, 250, 4250, 100]);
+        assert_eq!(STAGES.map(|stage| latencies.summary(stage).count), [1, 1, 1, 1, 1, 3]);
+        assert_eq!(STAGES.map(|stage| stage as usize), [0, 1, 2, 3, 4, 5]);
         latencies.clear();
-        assert_eq!(STAGES.map(|stage| latencies.summary(stage)), [Summary::default(); 5]);
+        assert_eq!(STAGES.map(|stage| latencies.summary(stage)), [Summary::default(); 6]);
     }
 
     #[test]
@@ -174,7 +188,7 @@ mod tests {
         latencies.committed(4, Some(1), 100_000_000_000_000, 100_000_000_000_020);
         latencies.presented(99, 30);
         latencies.presented(4, i64::MIN);
-        assert_eq!(STAGES.map(|stage| latencies.summary(stage).count), [0, 4, 0, 0, 0]);
+        assert_eq!(STAGES.map(|stage| latencies.summary(stage).count), [0, 4, 0, 0, 0, 0]);
     }
 
     #[test]

@@ -41,22 +41,53 @@ impl std::fmt::Debug for CursorImage {
     }
 }
 
-/// Follows the guest's pointer over its buffers: each tells whether the pointer is there, and its picture only when
-/// that has changed.
+/// Where the guest's pointer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The pixel of the stream that it points at; may lie outside of it.
+    pub at: (i32, i32),
+    /// Whether it has a picture.
+    pub visible: bool,
+}
+
+/// What a buffer says of the pointer that the one before did not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CursorNews {
+    /// It looks like this from now on.
+    pub look: Option<Cursor>,
+    /// It is here from now on; `None` within when it is not in the stream.
+    pub place: Option<Option<Place>>,
+}
+
+/// Follows the guest's pointer over its buffers: each tells whether the pointer is there and where, and its picture
+/// only when that has changed.
 #[derive(Debug, Default)]
 pub struct CursorTracker {
     /// Whether the pointer was in the last buffer's stream; `None` before the first.
     there: Option<bool>,
     shape: Option<Cursor>,
+    place: Option<Place>,
 }
 
 impl CursorTracker {
-    /// Reads a `spa_meta_cursor`; what the pointer looks like now, if that has changed.
+    /// Reads a `spa_meta_cursor`; what of the pointer has changed.
     ///
     /// # Errors
     ///
     /// [`BadMeta::Cursor`]; nothing has changed then.
-    pub fn read(&mut self, bytes: &[u8]) -> Result<Option<Cursor>, BadMeta> {
+    pub fn read(&mut self, bytes: &[u8]) -> Result<CursorNews, BadMeta> {
+        let look = self.read_look(bytes)?;
+        let visible = matches!(&self.shape, None | Some(Cursor::Image(_)));
+        let at = |byte| word(bytes, byte).map(|it| it as i32);
+        let place = match (self.there, at(8).zip(at(12))) {
+            (Some(true), Some(at)) => Some(Place { at, visible }),
+            _ => None,
+        };
+        let moved = std::mem::replace(&mut self.place, place) != place;
+        Ok(CursorNews { look, place: moved.then_some(place) })
+    }
+
+    fn read_look(&mut self, bytes: &[u8]) -> Result<Option<Cursor>, BadMeta> {
         let Some(id) = word(bytes, 0) else { return Ok(None) };
         if id == 0 {
             // Its picture is told again only when it is another one.
@@ -129,6 +160,10 @@ fn parse_bitmap(bytes: &[u8], hotspot: (Option<u32>, Option<u32>)) -> Option<Cur
         let line = rows.get(line.checked_mul(stride as usize)?..)?.get(..row)?;
         pixels.extend(line.chunks_exact(4).flat_map(|pixel| order.map(|byte| pixel[byte])));
     }
+    // Mutter 50 tells a hidden pointer as a picture of nothing.
+    if pixels.iter().all(|byte| *byte == 0) {
+        return Some(Cursor::Hidden);
+    }
     // A hotspot outside, or a negative one, is no reason to show no pointer.
     let inside = |at: Option<u32>, length: u32| (at.unwrap_or(0) as i32).clamp(0, length as i32 - 1) as u32;
     let hotspot = (inside(hotspot.0, width), inside(hotspot.1, height));
@@ -151,6 +186,10 @@ mod tests {
         [head, bytes(bitmap), pixels.to_vec()].concat()
     }
 
+    fn look(tracker: &mut CursorTracker, bytes: &[u8]) -> Result<Option<Cursor>, BadMeta> {
+        tracker.read(bytes).map(|news| news.look)
+    }
+
     const RGBA: u32 = sys::SPA_VIDEO_FORMAT_RGBA;
 
     fn arrow() -> Vec<u8> {
@@ -164,25 +203,48 @@ mod tests {
     #[test]
     fn the_pointer_leaves_and_comes_back_as_it_was() {
         let mut tracker = CursorTracker::default();
-        assert_eq!(tracker.read(&arrow()), Ok(Some(arrow_image())));
+        assert_eq!(look(&mut tracker, &arrow()), Ok(Some(arrow_image())));
         let moved = cursor(1, (0, 0), &[], &[]);
-        assert_eq!(tracker.read(&moved), Ok(None));
+        assert_eq!(look(&mut tracker, &moved), Ok(None));
         let gone = cursor(0, (0, 0), &[], &[]);
-        assert_eq!(tracker.read(&gone), Ok(Some(Cursor::Hidden)));
-        assert_eq!(tracker.read(&gone), Ok(None));
-        assert_eq!(tracker.read(&moved), Ok(Some(arrow_image())));
-        assert_eq!(tracker.read(&cursor(1, (0, 0), &[0, 0, 0, 0, 0], &[])), Ok(Some(Cursor::Hidden)));
-        assert_eq!(tracker.read(&[]), Ok(None));
+        assert_eq!(look(&mut tracker, &gone), Ok(Some(Cursor::Hidden)));
+        assert_eq!(look(&mut tracker, &gone), Ok(None));
+        assert_eq!(look(&mut tracker, &moved), Ok(Some(arrow_image())));
+        assert_eq!(look(&mut tracker, &cursor(1, (0, 0), &[0, 0, 0, 0, 0], &[])), Ok(Some(Cursor::Hidden)));
+        assert_eq!(look(&mut tracker, &[]), Ok(None));
+    }
+
+    #[test]
+    fn every_place_is_told_once() {
+        let mut tracker = CursorTracker::default();
+        let mut place = |bytes: &[u8]| tracker.read(bytes).unwrap().place;
+        let at = |at, visible| Some(Some(Place { at, visible }));
+        let moved_to = |x: i32, y: i32| bytes(&[1, 0, x as u32, y as u32, 0, 0, 0]);
+        assert_eq!(place(&arrow()), at((5, 6), true));
+        assert_eq!(place(&moved_to(5, 6)), None);
+        assert_eq!(place(&moved_to(-3, 7000)), at((-3, 7000), true));
+        let hidden = cursor(1, (0, 0), &[0, 0, 0, 0, 0], &[]);
+        assert_eq!(place(&hidden), at((5, 6), false));
+        assert_eq!(place(&moved_to(8, 9)), at((8, 9), false));
+        assert_eq!(place(&cursor(0, (0, 0), &[], &[])), Some(None));
+        assert_eq!(place(&cursor(0, (0, 0), &[], &[])), None);
+        assert_eq!(place(&moved_to(8, 9)), at((8, 9), false));
     }
 
     #[test]
     fn a_pointer_whose_picture_was_lost_is_a_plain_arrow() {
         let mut tracker = CursorTracker::default();
-        let Ok(Some(Cursor::Image(image))) = tracker.read(&cursor(1, (0, 0), &[], &[])) else { panic!() };
+        let Ok(Some(Cursor::Image(image))) = look(&mut tracker, &cursor(1, (0, 0), &[], &[])) else { panic!() };
         assert_eq!(image.pixels.len(), 12 * 18 * 4);
         assert_eq!((&image.pixels[..4], &image.pixels[44..48]), (&[0, 0, 0, 255][..], &[0; 4][..]));
-        assert_eq!(tracker.read(&cursor(1, (0, 0), &[], &[])), Ok(None));
-        assert_eq!(tracker.read(&arrow()), Ok(Some(arrow_image())));
+        assert_eq!(look(&mut tracker, &cursor(1, (0, 0), &[], &[])), Ok(None));
+        assert_eq!(look(&mut tracker, &arrow()), Ok(Some(arrow_image())));
+    }
+
+    #[test]
+    fn a_picture_of_nothing_is_hidden() {
+        let nothing = cursor(1, (0, 0), &[RGBA, 2, 1, 8, 20], &[0; 8]);
+        assert_eq!(look(&mut CursorTracker::default(), &nothing), Ok(Some(Cursor::Hidden)));
     }
 
     #[test]
@@ -193,7 +255,7 @@ mod tests {
             (sys::SPA_VIDEO_FORMAT_ARGB, [4, 1, 2, 3]),
             (sys::SPA_VIDEO_FORMAT_ABGR, [4, 3, 2, 1]),
         ] {
-            let read = CursorTracker::default().read(&cursor(1, (0, 0), &[format, 1, 1, 4, 20], &pixel));
+            let read = look(&mut CursorTracker::default(), &cursor(1, (0, 0), &[format, 1, 1, 4, 20], &pixel));
             let Ok(Some(Cursor::Image(image))) = read else { panic!("{read:?}") };
             assert_eq!(image.pixels, [3, 2, 1, 4]);
         }
@@ -202,7 +264,7 @@ mod tests {
     #[test]
     fn absurd_cursors_change_nothing() {
         let mut tracker = CursorTracker::default();
-        assert!(tracker.read(&arrow()).is_ok());
+        assert!(look(&mut tracker, &arrow()).is_ok());
         for bitmap in [
             [RGBA, 2, 2, 8, 20],
             [RGBA, u32::MAX, u32::MAX, u32::MAX, 20],
@@ -214,14 +276,14 @@ mod tests {
             [sys::SPA_VIDEO_FORMAT_NV12, 2, 1, 8, 20],
         ] {
             let absurd = cursor(1, (0, 0), &bitmap, &[1, 2, 3, 4, 5, 6, 7, 8]);
-            assert_eq!(tracker.read(&absurd), Err(BadMeta::Cursor), "{bitmap:?}");
+            assert_eq!(look(&mut tracker, &absurd), Err(BadMeta::Cursor), "{bitmap:?}");
         }
         for at in [1, 27, 1000, u32::MAX] {
-            assert_eq!(tracker.read(&bytes(&[1, 0, 0, 0, 0, 0, at])), Err(BadMeta::Cursor), "{at}");
+            assert_eq!(look(&mut tracker, &bytes(&[1, 0, 0, 0, 0, 0, at])), Err(BadMeta::Cursor), "{at}");
         }
-        assert_eq!(tracker.read(&cursor(1, (0, 0), &[], &[])), Ok(None));
-        let far = cursor(1, (-7, 700), &[RGBA, 2, 1, 8, 20], &[0; 8]);
-        let Ok(Some(Cursor::Image(image))) = tracker.read(&far) else { panic!() };
+        assert_eq!(look(&mut tracker, &cursor(1, (0, 0), &[], &[])), Ok(None));
+        let far = cursor(1, (-7, 700), &[RGBA, 2, 1, 8, 20], &[9; 8]);
+        let Ok(Some(Cursor::Image(image))) = look(&mut tracker, &far) else { panic!() };
         assert_eq!(image.hotspot, (0, 0));
     }
 
@@ -231,7 +293,7 @@ mod tests {
             // Small numbers get further.
             let bytes: Vec<u8> =
                 bytes.chunks(4).flat_map(|word| if small { vec![word[0] % 64, 0, 0, 0] } else { word.to_vec() }).collect();
-            if let Ok(Some(Cursor::Image(image))) = CursorTracker::default().read(&bytes) {
+            if let Ok(Some(Cursor::Image(image))) = look(&mut CursorTracker::default(), &bytes) {
                 prop_assert_eq!(image.pixels.len(), image.size.0 as usize * image.size.1 as usize * 4);
                 prop_assert!(image.hotspot.0 < image.size.0 && image.hotspot.1 < image.size.1);
             }

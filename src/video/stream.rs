@@ -22,7 +22,7 @@ use thiserror::Error;
 use tracing::{debug, info, trace};
 
 use crate::clock;
-use crate::video::cursor::{Cursor, CursorTracker};
+use crate::video::cursor::{Cursor, CursorNews, CursorTracker, Place};
 use crate::video::driver::{Guest, Probe, SUPPORTS_LAZY};
 use crate::video::frame::{BufferId, Frame, Negotiated, Plane};
 use crate::video::library;
@@ -72,6 +72,8 @@ pub enum VideoEvent {
     Empty,
     /// The guest's pointer looks like this from now on.
     Cursor(Cursor),
+    /// The guest's pointer is here from now on; `None`: not in the stream.
+    Pointer(Option<Place>),
     /// The guest's timelines cannot be used: [`VideoStream::forgo_sync`], and offer formats again.
     SyncUnusable(String),
     /// This buffer is gone; it must not be given back any more.
@@ -138,10 +140,15 @@ impl Shared {
     fn read_cursor(&mut self, buffer: raw::BufferPtr) {
         let Some((tracker, bytes)) = self.cursor.as_mut().zip(raw::cursor(buffer)) else { return };
         match tracker.read(bytes) {
-            Ok(None) => {}
-            Ok(Some(cursor)) => {
-                debug!(?cursor, "the guest's pointer");
-                self.events.push_back(VideoEvent::Cursor(cursor));
+            Ok(CursorNews { look, place }) => {
+                if let Some(look) = look {
+                    debug!(?look, "the guest's pointer");
+                    self.events.push_back(VideoEvent::Cursor(look));
+                }
+                if let Some(place) = place {
+                    trace!(?place, "the guest's pointer");
+                    self.events.push_back(VideoEvent::Pointer(place));
+                }
             }
             Err(bad) => complain(bad),
         }

@@ -27,7 +27,7 @@ pub mod watch;
 
 use std::{path::PathBuf, process::Command, sync::OnceLock};
 
-pub use canvas::{Canvas, Input, Seen};
+pub use canvas::{Canvas, Input, Play, Seen};
 pub use desktops::{Gnome, ON_GPU, Sway, Weston};
 pub use hands::Hands;
 pub use image::{Difference, Image};

@@ -1,11 +1,15 @@
 //! The canvas's Wayland client: one thread, one xdg_toplevel, wl_shm buffers, one seat. Writes what it hears into `Shared`, and waits
 //! for nothing but the compositor and its orders.
 
-use std::{collections::HashMap, error::Error, os::unix::fs::FileExt as _, os::unix::net::UnixStream, sync::Arc};
+use std::{
+    collections::HashMap, error::Error, io::ErrorKind, os::unix::fs::FileExt as _, os::unix::net::UnixStream, sync::Arc,
+};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use wayland_client::{
-    Connection, Dispatch, Proxy, QueueHandle, WEnum, delegate_noop,
+    Connection, Dispatch, Proxy, QueueHandle, WEnum,
+    backend::WaylandError,
+    delegate_noop,
     globals::{GlobalListContents, registry_queue_init},
     protocol::{
         wl_buffer::{self, WlBuffer},
@@ -27,7 +31,7 @@ use wayland_protocols::xdg::shell::client::{
     xdg_wm_base::{self, XdgWmBase},
 };
 
-use super::{Input, Orders, Seen, Shared};
+use super::{Input, Orders, Seen, Shared, grab::Grab};
 use crate::{memory::Memory, pattern};
 
 /// The newest wl_seat this client knows.
@@ -42,7 +46,7 @@ struct Buffer {
     busy: bool,
 }
 
-struct Client {
+pub(super) struct Client {
     shared: Arc<Shared>,
     shm: WlShm,
     surface: WlSurface,
@@ -54,6 +58,7 @@ struct Client {
     configured: bool,
     callback_pending: bool,
     pointer: Option<WlPointer>,
+    grab: Grab,
     keyboard: Option<WlKeyboard>,
     touch: Option<WlTouch>,
     closed: bool,
@@ -77,6 +82,7 @@ pub(super) fn run(stream: UnixStream, shared: &Arc<Shared>) -> Result<(), Box<dy
     toplevel.set_fullscreen(None);
     surface.commit();
 
+    let grab = Grab::new(&globals, &handle, compositor, shm.clone());
     let mut client = Client {
         shared: Arc::clone(shared),
         shm,
@@ -88,6 +94,7 @@ pub(super) fn run(stream: UnixStream, shared: &Arc<Shared>) -> Result<(), Box<dy
         configured: false,
         callback_pending: false,
         pointer: None,
+        grab,
         keyboard: None,
         touch: None,
         closed: false,
@@ -103,6 +110,7 @@ pub(super) fn run(stream: UnixStream, shared: &Arc<Shared>) -> Result<(), Box<dy
             let _ = connection.flush();
             return Ok(());
         }
+        client.grab.play(&handle, client.pointer.as_ref(), &client.surface, orders.play);
         let Seen { seed: drawn, parts, redraws, .. } = shared.seen().clone();
         let wanted = (orders.seed, orders.parts.len(), orders.redraws);
         if client.configured && !orders.animate && (drawn, parts, redraws) != wanted {
@@ -118,7 +126,11 @@ pub(super) fn run(stream: UnixStream, shared: &Arc<Shared>) -> Result<(), Box<dy
         poll(&mut waits, None)?;
         let (readable, woken) = (!waits[0].revents().is_empty(), !waits[1].revents().is_empty());
         if readable {
-            guard.read()?;
+            match guard.read() {
+                // Only for objects that are gone by now.
+                Err(WaylandError::Io(error)) if error.kind() == ErrorKind::WouldBlock => {}
+                read => drop(read?),
+            }
         } else {
             drop(guard);
         }
@@ -133,7 +145,11 @@ fn next(seed: u32) -> u32 {
 }
 
 impl Client {
-    fn hear(&self, input: Input) {
+    pub(super) fn note(&self, change: impl FnOnce(&mut Seen)) {
+        self.shared.note(change);
+    }
+
+    pub(super) fn hear(&self, input: Input) {
         self.shared.note(|seen| seen.input.push(input));
     }
 
@@ -327,6 +343,7 @@ impl Dispatch<WlSeat, ()> for Client {
                 Some(_) => {}
                 None => state.pointer = Some(seat.get_pointer(handle, ())),
             }
+            state.grab.pointer(handle, state.pointer.as_ref());
         }
         if has.contains(Capability::Keyboard) != state.keyboard.is_some() {
             match state.keyboard.take() {
@@ -352,14 +369,13 @@ impl Dispatch<WlPointer, ()> for Client {
         event: wl_pointer::Event,
         (): &(),
         _: &Connection,
-        _: &QueueHandle<Self>,
+        handle: &QueueHandle<Self>,
     ) {
         use wl_pointer::{Axis, ButtonState, Event};
         let is_vertical = |axis| axis == WEnum::Value(Axis::VerticalScroll);
         match event {
             Event::Enter { serial, surface_x: x, surface_y: y, .. } => {
-                // no cursor of its own: pictures stay exact even where cursors are drawn into them
-                pointer.set_cursor(serial, None, 0, 0);
+                state.grab.entered(handle, pointer, serial);
                 state.shared.note(|seen| seen.pointer = Some((x, y)));
                 state.hear(Input::PointerEnter { x, y });
             }

@@ -2,6 +2,7 @@
 //! Owns the thread of its Wayland client ([`client`]) and what that has seen; draws nothing but the pattern.
 
 mod client;
+mod grab;
 
 use std::{
     fmt,
@@ -14,6 +15,8 @@ use std::{
 
 use rustix::event::EventfdFlags;
 use xkbcommon::xkb;
+
+pub use grab::Play;
 
 /// One event of a seat, as the client hears it. Positions are in the window's logical pixels, codes are evdev's.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +37,15 @@ pub enum Input {
         #[doc = "Row."]
         y: f64,
     },
+    /// zwp_relative_pointer_v1.relative_motion, unaccelerated
+    Relative {
+        #[doc = "To the right."]
+        dx: f64,
+        #[doc = "Down."]
+        dy: f64,
+    },
+    /// zwp_locked_pointer_v1.locked, or unlocked
+    Locked(bool),
     /// wl_pointer.button
     Button {
         #[doc = "BTN_*."]
@@ -142,6 +154,8 @@ pub struct Seen {
     pub pointer: Option<(f64, f64)>,
     /// The keymap it was told last.
     pub keymap: String,
+    /// Whether its lock of the pointer is in force.
+    pub locked: bool,
     /// Every event, oldest first.
     pub input: Vec<Input>,
     /// Why the client ended, if it has.
@@ -199,6 +213,14 @@ impl Seen {
             .collect()
     }
 
+    /// All relative motion.
+    pub fn travelled(&self) -> (f64, f64) {
+        self.input.iter().fold((0.0, 0.0), |(x, y), event| match event {
+            Input::Relative { dx, dy } => (x + dx, y + dy),
+            _ => (x, y),
+        })
+    }
+
     /// All vertical wheel travel, 120 to a notch, from whichever event the seat's version has.
     pub fn wheel(&self) -> i32 {
         let travel = |event: &Input| match event {
@@ -248,6 +270,7 @@ impl fmt::Display for Seen {
             keyboard,
             pointer,
             keymap: _,
+            locked,
             input,
             ended,
         } = self;
@@ -256,7 +279,7 @@ impl fmt::Display for Seen {
             "{}x{} (fullscreen: {fullscreen}), picture {seed} with {parts} parts, drawn {drawn}, shown {shown}, configures {configures}",
             size.0, size.1
         )?;
-        writeln!(f, "keyboard focus: {keyboard}, pointer: {pointer:?}, ended: {ended:?}")?;
+        writeln!(f, "keyboard focus: {keyboard}, pointer: {pointer:?}, locked: {locked}, ended: {ended:?}")?;
         let skipped = input.len().saturating_sub(40);
         writeln!(f, "input ({} events, the last of them):", input.len())?;
         input[skipped..].iter().try_for_each(|event| writeln!(f, "    {event:?}"))
@@ -283,6 +306,7 @@ struct Orders {
     parts: Vec<Part>,
     redraws: usize,
     animate: bool,
+    play: Play,
     quit: bool,
 }
 
@@ -337,7 +361,8 @@ impl Canvas {
 
     /// Draws another picture.
     pub fn show(&self, seed: u32) {
-        self.shared.order(|orders| *orders = Orders { seed, quit: orders.quit, ..Orders::default() });
+        self.shared
+            .order(|orders| *orders = Orders { seed, play: orders.play, quit: orders.quit, ..Orders::default() });
     }
 
     /// Draws the same once more, and tells the desktop that all of it has changed.
@@ -354,6 +379,11 @@ impl Canvas {
     pub fn animate(&self, on: bool) {
         let seed = self.seen().seed;
         self.shared.order(|orders| (orders.seed, orders.animate) = (seed, on));
+    }
+
+    /// Locks the pointer, or frees it. What is locked says [`Seen::locked`].
+    pub fn play(&self, play: Play) {
+        self.shared.order(|orders| orders.play = play);
     }
 
     /// What it has seen so far.

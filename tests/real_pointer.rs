@@ -1,0 +1,132 @@
+//! Pointers in a real GNOME, by a real sway: a game that locks the pointer, wheels, corners and drags.
+//! Needs the rootfs of scripts/rootfs.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Bridge, wait_for};
+use lab::{Canvas, Gnome, Hands, Input, Play, Suite, Sway};
+
+/// Long enough for GNOME on a busy machine.
+const SOON: Duration = Duration::from_secs(30);
+
+/// A canvas in GNOME, in the bridge, in sway, with the pointer over it.
+struct World {
+    bridge: Bridge,
+    canvas: Canvas,
+    hands: Hands,
+    host: Sway,
+    _gnome: Gnome,
+}
+
+fn world(suite: Suite, args: &[&str]) -> World {
+    let host = Sway::start(1280, 720);
+    let gnome = Gnome::start_with(suite, &[("WB_ANIMATIONS", "0")]);
+    let args = [&["--log", "debug,wolf_bridge=trace,calloop=info,zbus=info"], args].concat();
+    let bridge = match suite {
+        // The library of that system can drive such a guest.
+        Suite::Forky => Bridge::start_with_libraries(&suite.root(), &host.socket(), &gnome.env(), &args),
+        _ => Bridge::start(&host.socket(), &gnome.env(), &args),
+    };
+    wait_for("a picture in the host", SOON, || (!host.screenshot().is_uniform()).then_some(()));
+    let canvas = Canvas::open(&gnome.wayland_socket(), 7);
+    bridge.expect(canvas.wait_for_size(1280, 720, SOON));
+    let mut world = World { bridge, canvas, hands: host.hands(), host, _gnome: gnome };
+    world.points(640.0, 360.0);
+    world
+}
+
+impl World {
+    /// Moves the pointer until it is there in the guest: GNOME loses motion while its monitor changes.
+    fn points(&mut self, x: f64, y: f64) {
+        wait_for("the guest's pointer", SOON, || {
+            self.hands.move_to(600.0, 300.0);
+            self.hands.move_to(x, y);
+            self.canvas.wait(Duration::from_millis(300), |seen| seen.pointer.filter(|at| *at == (x, y))).ok()
+        });
+    }
+
+    /// The distances that the game has been told of, each as it came.
+    fn travels(&self) -> Vec<(f64, f64)> {
+        let distance = |event: &Input| match event {
+            Input::Relative { dx, dy } => Some((*dx, *dy)),
+            _ => None,
+        };
+        self.canvas.seen().input.iter().filter_map(distance).collect()
+    }
+
+    /// A hand moves until the game hears of it.
+    fn until_the_game_hears(&mut self) {
+        wait_for("the game hears of motion", SOON, || {
+            self.hands.move_by(1.0, 0.0);
+            self.canvas.wait(Duration::from_millis(10), |seen| (seen.travelled() != (0.0, 0.0)).then_some(())).ok()
+        });
+    }
+
+    /// What a hand does is what the game hears of, no more and no less.
+    fn plays(&mut self) {
+        // All that is on its way has arrived.
+        self.hands.button(lab::keys::BTN_MIDDLE, true);
+        self.hands.button(lab::keys::BTN_MIDDLE, false);
+        self.bridge.expect(self.canvas.wait(SOON, |seen| (seen.buttons().len() == 2).then_some(())));
+        self.canvas.forget();
+        // Far beyond the edges of either screen.
+        let distances: Vec<(f64, f64)> =
+            (0..400).map(|step| (f64::from(step % 41) * 2.25 - 13.0, f64::from(step % 7) * -1.5)).collect();
+        for (dx, dy) in &distances {
+            self.hands.move_by(*dx, *dy);
+        }
+        let wanted = distances.iter().filter(|distance| **distance != (0.0, 0.0)).count();
+        let came = self.canvas.wait(SOON, |seen| {
+            let count = seen.input.iter().filter(|event| matches!(event, Input::Relative { .. })).count();
+            (count >= wanted).then_some(())
+        });
+        self.bridge.expect(came);
+        assert_eq!(self.travels(), distances);
+        let motion = |event: &Input| matches!(event, Input::Motion { .. });
+        assert!(!self.canvas.seen().input.iter().any(motion), "{}", self.canvas.seen());
+    }
+
+    fn is_locked(&self) -> bool {
+        let log = self.bridge.log();
+        let told = log.lines().rfind(|line| line.contains("the host's pointer locked="));
+        told.is_some_and(|line| line.contains("locked=true"))
+    }
+}
+
+fn a_game_gets_every_motion(suite: Suite, args: &[&str]) {
+    if lab::skip() {
+        return;
+    }
+    let mut world = world(suite, args);
+    world.canvas.play(Play::Locked);
+    world.bridge.expect(world.canvas.wait(SOON, |seen| seen.locked.then_some(())));
+    world.until_the_game_hears();
+    wait_for("the host's pointer is locked", SOON, || world.is_locked().then_some(()));
+    world.plays();
+    // The host shows something else, and the game again.
+    world.host.command("workspace 2").unwrap();
+    wait_for("the host's pointer is free", SOON, || (!world.is_locked()).then_some(()));
+    world.host.command("workspace 1").unwrap();
+    world.canvas.forget();
+    world.until_the_game_hears();
+    wait_for("the host's pointer is locked", SOON, || world.is_locked().then_some(()));
+    world.canvas.forget();
+    world.plays();
+    // The game opens its menu.
+    world.canvas.play(Play::Cursor);
+    wait_for("the host's pointer is free", SOON, || (!world.is_locked()).then_some(()));
+    world.points(100.0, 50.0);
+    world.bridge.end();
+}
+
+#[test]
+fn a_game_gets_every_motion_in_gnome_48() {
+    a_game_gets_every_motion(Suite::Trixie, &["--cursor", "host"]);
+}
+
+#[test]
+fn a_game_gets_every_motion_in_gnome_50() {
+    a_game_gets_every_motion(Suite::Forky, &["--cursor", "host"]);
+}
