@@ -3,13 +3,19 @@
 
 mod common;
 
-use std::os::unix::net::UnixListener;
-use std::path::Path;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{Bridge, Ended, SOON, wait_for};
 use fake_guest::{FakeGuest, Fill, GuestOptions, Linker, Monitor, MutterOptions, Refusal};
 use fake_host::{BadTable, Broken, Builder, Dmabuf, FakeHost, fourcc, modifier};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
+use rustix::process::Signal;
 
 const NO_ENV: &[(&str, &str)] = &[];
 
@@ -129,6 +135,104 @@ fn a_broken_host() {
         failed(&ended, 3, words);
         assert!(began.elapsed() < Duration::from_secs(10), "{how:?}");
     }
+}
+
+/// A host that has what it must have, and answers only so many questions (wl_display.sync). How many it was asked.
+fn answers_only(times: usize) -> (tempfile::TempDir, PathBuf, Arc<AtomicUsize>) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("wayland-0");
+    let listener = UnixListener::bind(&path).unwrap();
+    let asked = Arc::new(AtomicUsize::new(0));
+    thread::spawn({
+        let asked = Arc::clone(&asked);
+        move || {
+            let (mut client, _) = listener.accept().unwrap();
+            let event = |object: u32, opcode: u32, body: &[u32]| {
+                let words = [&[object, (8 + 4 * body.len() as u32) << 16 | opcode], body].concat();
+                words.into_iter().flat_map(u32::to_ne_bytes).collect::<Vec<u8>>()
+            };
+            let mut head = [0; 8];
+            while client.read_exact(&mut head).is_ok() {
+                let [object, size_opcode] = [0, 4].map(|at| u32::from_ne_bytes(head[at..at + 4].try_into().unwrap()));
+                let mut body = vec![0; (size_opcode >> 16) as usize - 8];
+                client.read_exact(&mut body).unwrap();
+                let id = || u32::from_ne_bytes(body[..4].try_into().unwrap());
+                match (object, size_opcode & 0xffff) {
+                    // wl_display.sync; wl_callback.done
+                    (1, 0) if asked.fetch_add(1, Ordering::SeqCst) < times => {
+                        client.write_all(&event(id(), 0, &[0])).unwrap();
+                    }
+                    // wl_display.get_registry; wl_registry.global
+                    (1, 1) => {
+                        for (name, interface) in [(1, "wl_compositor"), (2, "wl_shm"), (3, "xdg_wm_base")] {
+                            let mut text = interface.as_bytes().to_vec();
+                            text.resize((interface.len() / 4 + 1) * 4, 0);
+                            let text = text.chunks(4).map(|word| u32::from_ne_bytes(word.try_into().unwrap()));
+                            let length = interface.len() as u32 + 1;
+                            let body: Vec<u32> = [name, length].into_iter().chain(text).chain([4]).collect();
+                            client.write_all(&event(id(), 0, &body)).unwrap();
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+    });
+    (dir, path, asked)
+}
+
+/// A host that listens and accepts nobody any more; what keeps it so.
+fn full() -> (tempfile::TempDir, PathBuf, impl Sized) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("wayland-0");
+    let listener = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
+    rustix::net::bind(&listener, &SocketAddrUnix::new(&path).unwrap()).unwrap();
+    rustix::net::listen(&listener, 0).unwrap();
+    let waiting = UnixStream::connect(&path).unwrap();
+    (dir, path, (listener, waiting))
+}
+
+fn signal(bridge: &Bridge, signal: Signal) {
+    rustix::process::kill_process(rustix::process::Pid::from_raw(bridge.pid() as i32).unwrap(), signal).unwrap();
+}
+
+#[test]
+fn a_host_that_falls_silent_is_waited_for_no_longer_than_told() {
+    let began = Instant::now();
+    let (_full, path, _kept) = full();
+    let bridges: Vec<_> = (0..4)
+        .map(|times| {
+            let (dir, path, _) = answers_only(times);
+            (Bridge::start(&path, NO_ENV, &[]), dir)
+        })
+        .collect();
+    let no_room = Bridge::start(&path, NO_ENV, &[]);
+    for bridge in bridges.into_iter().map(|(bridge, _)| bridge).chain([no_room]) {
+        failed(&bridge.ended(), 3, &["the host at", "did not answer within 5 s", "frozen"]);
+    }
+    assert!(began.elapsed() >= Duration::from_secs(5));
+}
+
+#[test]
+fn a_signal_ends_the_wait_for_a_host() {
+    for (times, asked_to) in [(0, Signal::TERM), (1, Signal::TERM), (2, Signal::INT), (3, Signal::TERM)] {
+        let (_dir, path, asked) = answers_only(times);
+        let bridge = Bridge::start(&path, NO_ENV, &[]);
+        wait_for("the last question", SOON, || (asked.load(Ordering::SeqCst) > times).then_some(()));
+        // Nothing is counted yet, and this is no reason to end.
+        signal(&bridge, Signal::USR1);
+        let began = Instant::now();
+        signal(&bridge, asked_to);
+        let ended = bridge.ended();
+        assert_eq!(ended.code, Some(0), "{}", ended.log);
+        // It would give up after 5 s by itself, with another code.
+        assert!(began.elapsed() < Duration::from_secs(4), "{times} answers: {:?}", began.elapsed());
+    }
+    let (_dir, path, _kept) = full();
+    let bridge = Bridge::start(&path, NO_ENV, &[]);
+    wait_for("it is there", SOON, || bridge.blocks_signals().then_some(()));
+    signal(&bridge, Signal::TERM);
+    assert_eq!(bridge.ended().code, Some(0));
 }
 
 #[test]
@@ -391,12 +495,11 @@ fn an_input_server_that_throws_us_out_is_named() {
 
 #[test]
 fn a_signal_ends_the_wait_for_a_guest() {
-    for signal in [rustix::process::Signal::TERM, rustix::process::Signal::INT] {
+    for signal in [Signal::TERM, Signal::INT] {
         let host = wolf().start().unwrap();
         let bridge = Bridge::start(host.socket(), NO_ENV, &[]);
         wait_for("the bridge misses its bus", SOON, || bridge.log().contains("no session bus").then_some(()));
-        let pid = rustix::process::Pid::from_raw(bridge.pid() as i32).unwrap();
-        rustix::process::kill_process(pid, signal).unwrap();
+        self::signal(&bridge, signal);
         let ended = bridge.ended();
         assert_eq!(ended.code, Some(0), "{}", ended.log);
         host.wait(|seen| seen.client_gone(), SOON).unwrap();

@@ -20,6 +20,7 @@ use wayland_client::EventQueue;
 use crate::bridge::frames::Frames;
 use crate::bridge::keys::Keys;
 use crate::bridge::session::Guest;
+use crate::bridge::starting::Starting;
 use crate::bridge::stream::Cast;
 use crate::error::Error;
 use crate::guest::SessionEvent;
@@ -37,6 +38,7 @@ mod keys;
 mod pace;
 mod pointer;
 mod session;
+mod starting;
 mod stream;
 mod sync;
 mod wait;
@@ -95,10 +97,11 @@ impl Bridge {
                 "PipeWire {version} has a memory bug that --cursor host can bring out; use 1.4.8 or newer, or leave it out"
             );
         }
-        let (host, host_queue) = Host::connect(&options)?;
+        let mut starting = Starting::new(signals)?;
+        let Some((host, host_queue)) = Host::connect(&options, &mut starting)? else { return Ok(()) };
         let mut event_loop = EventLoop::<Bridge>::try_new().context("no event loop")?;
         let handle = event_loop.handle();
-        insert(&handle, signals, |event, _, bridge| {
+        insert(&handle, starting.into_signals(), |event, _, bridge| {
             if event.signal() == Signal::SIGUSR1 {
                 info!("counters: {}", bridge.stats);
                 return;

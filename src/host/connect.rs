@@ -2,23 +2,20 @@
 //! The only round trips of the program are here, bounded.
 
 use std::collections::VecDeque;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags};
 use smithay_client_toolkit::compositor::CompositorState;
 use smithay_client_toolkit::output::OutputState;
 use smithay_client_toolkit::registry::RegistryState;
 use smithay_client_toolkit::shell::xdg::XdgShell;
 use smithay_client_toolkit::shm::Shm;
 use tracing::{debug, info};
-use wayland_client::globals::{GlobalList, registry_queue_init};
-use wayland_client::protocol::wl_callback::{self, WlCallback};
-use wayland_client::{Connection, Dispatch, EventQueue, Proxy, QueueHandle};
+use wayland_client::globals::GlobalList;
+use wayland_client::{Connection, EventQueue, Proxy, QueueHandle};
 use wayland_protocols::wp::linux_dmabuf::zv1::client::zwp_linux_dmabuf_v1::ZwpLinuxDmabufV1;
 
 use crate::error::Error;
+use crate::host::answer::{self, NoAnswer, PATIENCE, Stop};
 use crate::host::buffers::Buffers;
 use crate::host::cursor::Cursors;
 use crate::host::feedback::{Feedback, Scope};
@@ -26,9 +23,6 @@ use crate::host::sync::Sync;
 use crate::host::timing::{Presentation, Timing};
 use crate::host::{Extras, Host, Quiet, keyboard};
 use crate::options::Options;
-
-/// So long a host may take to answer the first question.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What nothing works without.
 const REQUIRED: [&str; 3] = ["wl_compositor", "wl_shm", "xdg_wm_base"];
@@ -56,34 +50,49 @@ pub fn socket_path(host: Option<&Path>, runtime_dir: Option<PathBuf>) -> Result<
 
 impl Host {
     /// Connects, checks that the host answers and has what is needed, binds everything and waits until
-    /// the host has told all about it.
+    /// the host has told all about it. `None` when the program is asked to end meanwhile.
     ///
     /// # Errors
     ///
     /// One line about what the host lacks, or why it cannot be reached.
-    pub fn connect(options: &Options) -> Result<(Self, EventQueue<Self>), Error> {
+    pub fn connect(options: &Options, stop: &mut impl Stop) -> Result<Option<(Self, EventQueue<Self>)>, Error> {
+        match Self::reach(options, stop) {
+            Ok(reached) => Ok(Some(reached)),
+            Err(Unreached::Stopped) => Ok(None),
+            Err(Unreached::Failed(error)) => Err(error),
+        }
+    }
+
+    fn reach(options: &Options, stop: &mut impl Stop) -> Result<(Self, EventQueue<Self>), Unreached> {
         let runtime_dir = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
         let path = socket_path(options.host.as_deref(), runtime_dir)?;
-        let socket = UnixStream::connect(&path).map_err(|error| {
+        let gone = |why: &str| Error::Host(format!("the host at {} {why}", path.display()));
+        let silent = || gone(&format!("did not answer within {} s; is it frozen?", PATIENCE.as_secs()));
+        let unanswered = |why: NoAnswer| Unreached::new(why, silent, gone);
+        let socket = answer::connect(&path, stop).map_err(unanswered)?.map_err(|error| {
             Error::Host(format!(
                 "no host at {} ({error}); start the compositor first, or name its socket with --host",
                 path.display()
             ))
         })?;
-        let connection = Connection::from_socket(socket)
-            .map_err(|error| Error::Host(format!("the host at {} cannot be used: {error}", path.display())))?;
-        let gone = |why: String| Error::Host(format!("the host at {} {why}", path.display()));
-        answer_in_time(&connection).map_err(gone)?;
+        let connection = Connection::from_socket(socket).map_err(|error| gone(&format!("cannot be used: {error}")))?;
+        answer::round_trip(&connection, stop).map_err(|why| {
+            Unreached::new(why, silent, |error| match connection.protocol_error() {
+                Some(_) => gone(&format!("does not speak Wayland as it should ({error}); is it the right socket?")),
+                None => gone(&format!("closed the connection at once ({error}); is it a compositor?")),
+            })
+        })?;
 
-        let (globals, mut events) =
-            registry_queue_init::<Self>(&connection).map_err(|error| gone(format!("listed no globals: {error}")))?;
-        check_required(&globals).map_err(gone)?;
+        let (globals, mut events) = answer::globals(&connection, stop).map_err(unanswered)?;
+        check_required(&globals).map_err(|why| gone(&why))?;
         let queue = events.handle();
         let mut host = Self::bind(&connection, &globals, &queue, options)
-            .map_err(|error| gone(format!("would not bind its globals: {error}")))?;
+            .map_err(|error| gone(&format!("would not bind its globals: {error}")))?;
         // The first brings what globals say of themselves, the second what those objects say, seats included.
         for _ in 0..2 {
-            events.roundtrip(&mut host).map_err(|error| Error::Host(host.lost(&error)))?;
+            answer::round_trip(&connection, stop)
+                .map_err(|why| Unreached::new(why, silent, |error| Error::Host(host.lost(&error))))?;
+            events.dispatch_pending(&mut host).map_err(|error| Error::Host(host.lost(&error)))?;
         }
         info!(socket = %path.display(), dmabuf_pairs = host.feedback.formats().len(), "connected to the host");
         Ok((host, events))
@@ -141,6 +150,29 @@ impl Host {
     }
 }
 
+/// Why there is no connection.
+enum Unreached {
+    /// The program is to end.
+    Stopped,
+    Failed(Error),
+}
+
+impl Unreached {
+    fn new(why: NoAnswer, silent: impl FnOnce() -> Error, closed: impl FnOnce(&str) -> Error) -> Self {
+        match why {
+            NoAnswer::Stopped => Self::Stopped,
+            NoAnswer::Silent => Self::Failed(silent()),
+            NoAnswer::Closed(error) => Self::Failed(closed(&error)),
+        }
+    }
+}
+
+impl From<Error> for Unreached {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
 fn check_required(globals: &GlobalList) -> Result<(), String> {
     let missing = globals
         .contents()
@@ -148,54 +180,6 @@ fn check_required(globals: &GlobalList) -> Result<(), String> {
     match missing {
         None => Ok(()),
         Some(name) => Err(format!("has no {name}, which every desktop compositor has; is it the right socket?")),
-    }
-}
-
-struct Answered(bool);
-
-impl Dispatch<WlCallback, ()> for Answered {
-    fn event(
-        answered: &mut Self,
-        _: &WlCallback,
-        _: wl_callback::Event,
-        (): &(),
-        _: &Connection,
-        _: &QueueHandle<Self>,
-    ) {
-        answered.0 = true;
-    }
-}
-
-/// A round trip with an end: a host that accepts and never answers must not hang us.
-fn answer_in_time(connection: &Connection) -> Result<(), String> {
-    let mut events = connection.new_event_queue::<Answered>();
-    let mut answered = Answered(false);
-    let _callback = connection.display().sync(&events.handle(), ());
-    let closed = |error: &dyn std::fmt::Display| match connection.protocol_error() {
-        Some(_) => format!("does not speak Wayland as it should ({error}); is it the right socket?"),
-        None => format!("closed the connection at once ({error}); is it a compositor?"),
-    };
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        events.flush().map_err(|error| closed(&error))?;
-        events.dispatch_pending(&mut answered).map_err(|error| closed(&error))?;
-        if answered.0 {
-            return Ok(());
-        }
-        let Some(guard) = events.prepare_read() else { continue };
-        let left = deadline.saturating_duration_since(Instant::now());
-        let timeout = rustix::event::Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
-        let ready = {
-            let fd = guard.connection_fd();
-            let mut fds = [PollFd::new(&fd, PollFlags::IN)];
-            rustix::event::poll(&mut fds, Some(&timeout))
-        };
-        match ready {
-            Ok(0) => return Err(format!("did not answer within {} s; is it frozen?", PATIENCE.as_secs())),
-            Ok(_) => guard.read().map(drop).map_err(|error| closed(&error))?,
-            Err(rustix::io::Errno::INTR) => {}
-            Err(errno) => return Err(format!("cannot be waited for: {errno}")),
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The outside: a Wayland client of the compositor that Wolf (or anybody) runs.
-//! [`connect`] gets in, [`window`] is the one toplevel, [`feedback`] what buffers the host takes,
-//! [`buffers`] turns guest memory into wl_buffers, [`seat`] and `keyboard` read input, `pointer` locks the host's pointer,
+//! [`connect`] gets in, [`answer`] waits for it to answer meanwhile, [`window`] is the one toplevel, [`feedback`] what
+//! buffers the host takes, [`buffers`] turns guest memory into wl_buffers, [`seat`] and `keyboard` read input,
+//! `pointer` locks the host's pointer,
 //! `sync` hands timelines on, `timing` the answers to commits, `cursor` shows the guest's pointer. Nothing here knows of the guest.
 
 use std::collections::VecDeque;
@@ -35,6 +36,7 @@ use crate::input::locks::Locks;
 use crate::video::frame::{BufferId, Negotiated};
 use crate::video::negotiation::HostFormats;
 
+pub mod answer;
 pub mod buffers;
 pub mod connect;
 mod cursor;

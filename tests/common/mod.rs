@@ -161,6 +161,14 @@ impl Bridge {
         counter(&log, name)
     }
 
+    /// Whether it takes signals in its loop by now, instead of being ended by them.
+    pub fn blocks_signals(&self) -> bool {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
+        let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap_or("0").trim();
+        u64::from_str_radix(blocked, 16)
+            .is_ok_and(|blocked| blocked & 1 << (rustix::process::Signal::TERM.as_raw() - 1) != 0)
+    }
+
     /// Descriptors it has open.
     pub fn open_fds(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.pid())).map_or(0, Iterator::count)

@@ -1,0 +1,57 @@
+//! Before there is a bridge: signals that come while the host is waited for.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use calloop::signals::{Signal, Signals};
+use calloop::{Dispatcher, EventLoop, RegistrationToken};
+use tracing::info;
+
+use crate::error::Error;
+use crate::host::answer::Stop;
+
+/// A loop of signals alone.
+pub(super) struct Starting {
+    event_loop: EventLoop<'static, bool>,
+    signals: Dispatcher<'static, Signals, bool>,
+    token: RegistrationToken,
+}
+
+impl Starting {
+    /// Watches these.
+    pub fn new(signals: Signals) -> Result<Self, Error> {
+        let event_loop = EventLoop::try_new().context("no event loop")?;
+        let signals = Dispatcher::new(signals, |event: calloop::signals::Event, (), asked: &mut bool| {
+            // There is nothing to count yet.
+            if event.signal() != Signal::SIGUSR1 {
+                info!("{:?}: ending", event.signal());
+                *asked = true;
+            }
+        });
+        let token = event_loop.handle().register_dispatcher(signals.clone()).context("signals cannot be watched")?;
+        Ok(Self { event_loop, signals, token })
+    }
+
+    /// The signals again, for the loop that follows.
+    pub fn into_signals(self) -> Signals {
+        self.event_loop.handle().remove(self.token);
+        drop(self.event_loop);
+        self.signals.into_source_inner()
+    }
+}
+
+impl AsFd for Starting {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.event_loop.as_fd()
+    }
+}
+
+impl Stop for Starting {
+    fn is_asked(&mut self) -> bool {
+        let mut asked = false;
+        // Signals that cannot be read are no reason to end.
+        let _ = self.event_loop.dispatch(Some(Duration::ZERO), &mut asked);
+        asked
+    }
+}
