@@ -18,17 +18,19 @@
 //! | [`guest`] | the inside: one file per kind of desktop, each yields a [`guest::Session`] |
 //! | [`video`] | PipeWire: negotiation, stream, frames, mailbox |
 //! | [`input`] | input events and their travel to the guest |
+//! | [`clipboard`] | who owns the clipboard that both sides share, and bytes from pipe to pipe |
 //! | [`device`] | what the kernel says of DRM devices and DMA-BUFs |
 //! | [`stats`] | counters, latency histograms and their reports |
 //! | [`error`], [`logging`], [`clock`] | exit codes, the log, the time of frames |
 //!
-//! `host` and `guest` never import each other; `video` and `input` import neither. Decisions (sizes,
+//! `host` and `guest` never import each other; `video`, `input` and `clipboard` import neither. Decisions (sizes,
 //! formats, which frame goes next, what is held) are pure and stand apart from I/O.
 
 #![warn(missing_docs)]
 #![deny(unsafe_op_in_unsafe_fn)]
 
 pub mod bridge;
+pub mod clipboard;
 pub mod clock;
 pub mod device;
 pub mod error;

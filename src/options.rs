@@ -90,6 +90,32 @@ pub enum KeymapOwner {
     Host,
 }
 
+/// Which way the clipboard goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ClipboardFlow {
+    /// Neither
+    Off,
+    /// What is copied in the host can be pasted in the guest, and not the other way
+    ToGuest,
+    /// What is copied in the guest can be pasted in the host, and not the other way
+    ToHost,
+    /// Both ways
+    #[default]
+    Both,
+}
+
+impl ClipboardFlow {
+    /// Whether the guest gets what is copied in the host.
+    pub fn to_guest(self) -> bool {
+        matches!(self, Self::ToGuest | Self::Both)
+    }
+
+    /// Whether the host gets what is copied in the guest.
+    pub fn to_host(self) -> bool {
+        matches!(self, Self::ToHost | Self::Both)
+    }
+}
+
 /// A window size in logical pixels, both sides 1 to 16384.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
@@ -177,6 +203,14 @@ pub struct Options {
     /// What memory to ask frames in: DMA-BUFs of the GPU, shared memory, or the former where both sides can
     #[arg(long, value_name = "MEMORY", default_value = "auto")]
     pub video: VideoMemory,
+
+    /// Which way what is copied can be pasted
+    #[arg(long, value_name = "WAY", default_value = "both")]
+    pub clipboard: ClipboardFlow,
+
+    /// The most bytes that one paste carries, such as 4096, 512K, 64M or 1G; one that has more is cut there
+    #[arg(long, value_name = "BYTES", default_value = "64M", value_parser = parse_bytes)]
+    pub clipboard_limit: u64,
 
     /// What to do when the host asks the window to close
     #[arg(long, value_name = "WHAT", default_value = "exit")]
@@ -281,6 +315,19 @@ fn parse_refresh(text: &str) -> Result<MaxRate, String> {
     rate.map(MaxRate).ok_or_else(|| "is not a rate in Hz from 1 to 1000, such as 60 or 59.94".into())
 }
 
+fn parse_bytes(text: &str) -> Result<u64, String> {
+    let wrong = || "is not a number of bytes from 1 on, such as 4096, 512K, 64M or 1G".to_owned();
+    let units = [("K", 10), ("M", 20), ("G", 30)];
+    let scaled = units.into_iter().find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, shift)));
+    let (digits, shift) = scaled.unwrap_or((text, 0));
+    // A sign would parse too.
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(wrong());
+    }
+    let bytes = digits.parse::<u64>().ok().and_then(|count| count.checked_mul(1 << shift));
+    bytes.filter(|bytes| *bytes > 0).ok_or_else(wrong)
+}
+
 fn parse_seconds(text: &str) -> Result<Duration, String> {
     text.parse::<f64>()
         .ok()
@@ -338,6 +385,16 @@ mod tests {
         assert_eq!(parse_period("0.1"), Ok(Duration::from_millis(100)));
         for wrong in ["0", "0.01", "-1", "nan", "often"] {
             assert!(parse_period(wrong).is_err(), "{wrong} was taken");
+        }
+    }
+
+    #[test]
+    fn bytes_go_by_their_units() {
+        for (text, bytes) in [("1", 1), ("512K", 512 << 10), ("64M", 64 << 20), ("1G", 1 << 30)] {
+            assert_eq!(parse_bytes(text), Ok(bytes), "{text}");
+        }
+        for wrong in ["", "0", "0M", "-1", "+1", "1.5G", "64MB", "M", "64m", "99999999999G", "much"] {
+            assert!(parse_bytes(wrong).is_err(), "{wrong} was taken");
         }
     }
 

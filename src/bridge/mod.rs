@@ -17,11 +17,13 @@ use calloop::{EventLoop, LoopHandle, RegistrationToken};
 use tracing::{debug, info, warn};
 use wayland_client::EventQueue;
 
+use crate::bridge::clipboard::Clipboard;
 use crate::bridge::frames::Frames;
 use crate::bridge::keys::Keys;
 use crate::bridge::session::Guest;
 use crate::bridge::starting::Starting;
 use crate::bridge::stream::Cast;
+use crate::clipboard::transfer::Outcome;
 use crate::error::Error;
 use crate::guest::SessionEvent;
 use crate::host::{Host, HostEvent};
@@ -32,6 +34,7 @@ use crate::options::{CursorMode, OnClose, Options};
 use crate::stats::{Latencies, Report, Stats};
 use crate::video::stream::{VideoEvent, unsafe_with_cursor};
 
+mod clipboard;
 mod devices;
 mod frames;
 mod keys;
@@ -61,6 +64,7 @@ pub struct Bridge {
     frames: Frames,
     input: InputPath,
     keys: Keys,
+    clipboard: Clipboard,
     stats: Stats,
     report: Option<Report>,
     /// When the counters were last told at debug level.
@@ -118,6 +122,7 @@ impl Bridge {
             guest: Guest::new(now, options.guest_limit()),
             cast: Cast::new(options.video),
             frames: Frames::default(),
+            clipboard: Clipboard::new(&options),
             options,
             handle,
             host,
@@ -161,6 +166,7 @@ impl Bridge {
                 Event::Host(HostEvent::Keymap(keymap)) => self.host_keymap(keymap),
                 Event::Host(HostEvent::Group(group)) => self.host_group(group),
                 Event::Host(HostEvent::Locked(locked)) => self.input.set_locked(locked),
+                Event::Host(HostEvent::Clipboard(event)) => self.host_clipboard(event),
                 Event::Host(HostEvent::Resized(size)) => self.window_resized(size),
                 Event::Host(HostEvent::CloseRequested) => self.close_requested(),
                 Event::Host(HostEvent::FrameDone) => self.frame_done(),
@@ -189,7 +195,9 @@ impl Bridge {
                 Event::Session(SessionEvent::Locks(number, locks)) => self.guest_locks(number, locks),
                 Event::Session(SessionEvent::LayoutAnswered(number)) => self.layout_answered(number),
                 Event::Session(SessionEvent::Failed(number, error)) => self.session_failed(number, &error.to_string()),
+                Event::Session(SessionEvent::Clipboard(number, event)) => self.guest_clipboard(number, event),
                 Event::Session(SessionEvent::Closed(number, why)) => self.session_closed(number, &why),
+                Event::Transferred(id, outcome) => self.transfer_done(id, outcome),
             }
         }
         if let Some(error) = self.input_lost.take() {
@@ -201,6 +209,7 @@ impl Bridge {
         self.check_frames(now);
         self.check_drawn(now);
         self.check_guest(now);
+        self.check_clipboard(now);
         match self.input.pump(now) {
             Ok(Some((took, count))) => self.stats.latencies.input_sent(took, count),
             Ok(None) => {}
@@ -227,6 +236,9 @@ impl Bridge {
         }
         if let Some(event) = self.cast.next_event() {
             return Some(Event::Video(event));
+        }
+        if let Some((id, outcome)) = self.clipboard.next_done() {
+            return Some(Event::Transferred(id, outcome));
         }
         self.session_events.borrow_mut().pop_front().map(Event::Session)
     }
@@ -261,7 +273,7 @@ impl Bridge {
     /// The earliest of all that waits for its time.
     fn deadline(&self, now: Instant) -> Option<Instant> {
         let report = self.report.as_ref().map(Report::deadline);
-        let host = [self.host.output_deadline(), self.host.sync_deadline()];
+        let host = [self.host.output_deadline(), self.host.sync_deadline(), self.clipboard.deadline()];
         let others =
             [self.cast.deadline(), self.frames.deadline(), self.guest.deadline(), self.input.deadline(now), report];
         host.into_iter().chain(others).flatten().min()
@@ -292,6 +304,7 @@ enum Event {
     Host(HostEvent),
     Video(VideoEvent),
     Session(SessionEvent),
+    Transferred(u64, Outcome),
 }
 
 fn insert<S, F>(handle: &LoopHandle<'static, Bridge>, source: S, callback: F) -> Result<RegistrationToken, Error>

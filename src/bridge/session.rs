@@ -16,6 +16,7 @@ use crate::guest::{GuestError, InputRoute, Session};
 use crate::input::ei::EiSink;
 use crate::input::notify::NotifySink;
 use crate::input::path::Sink;
+use crate::options::ClipboardFlow;
 
 /// A guest that takes longer to answer the calls of one session is frozen.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -98,6 +99,11 @@ impl Guest {
         own.into_iter().chain(limit).min()
     }
 
+    /// Whether this session is there.
+    pub fn is_live(&self, number: u64) -> bool {
+        matches!(&self.state, State::Live { number: current, .. } if *current == number)
+    }
+
     /// Whether this is the session that there is, or is being made.
     pub(super) fn is_current(&self, number: u64) -> bool {
         match &self.state {
@@ -146,8 +152,9 @@ impl Bridge {
         let source = self.options.monitor.clone().map_or(Source::Virtual, Source::Monitor);
         let events = Rc::clone(&self.session_events);
         let (abort, stop) = AbortHandle::new_pair();
-        let task =
-            mutter::run(number, source, self.options.cursor, stop, move |event| events.borrow_mut().push_back(event));
+        let with_clipboard = self.options.clipboard != ClipboardFlow::Off;
+        let report = move |event| events.borrow_mut().push_back(event);
+        let task = mutter::run(number, source, self.options.cursor, with_clipboard, stop, report);
         // The executor lives as long as the loop.
         if self.scheduler.schedule(task).is_err() {
             debug!("the executor is gone");
@@ -184,7 +191,9 @@ impl Bridge {
             InputRoute::None => (Sink::None, None),
         };
         self.input.attach(sink);
+        let clipboard = session.clipboard.take();
         self.guest.state = State::Live { number, session, input };
+        self.attach_clipboard(clipboard);
         self.tell_devices();
         self.set_guest_layout();
         self.connect_video();
@@ -222,6 +231,7 @@ impl Bridge {
     /// Takes everything of the session down, in order.
     pub(super) fn end_session(&mut self) {
         self.input.detach();
+        self.detach_clipboard();
         self.input_lost = None;
         self.disconnect_video();
         match std::mem::replace(&mut self.guest.state, State::Waiting(Instant::now())) {

@@ -6,6 +6,8 @@ use std::os::fd::OwnedFd;
 use futures_util::future::AbortHandle;
 use thiserror::Error;
 
+use crate::clipboard::GuestClipboard;
+use crate::clipboard::asks::Asks;
 use crate::guest::keymaps::Keymaps;
 use crate::input::locks::Locks;
 use crate::input::notify::Calls;
@@ -36,6 +38,8 @@ pub struct Session {
     pub input: InputRoute,
     /// Keyboard layouts for the guest, if it is to have others than its own.
     pub keymaps: Keymaps,
+    /// The way to its clipboard, if there is one and it is wanted.
+    pub clipboard: Option<Asks>,
     /// What the guest is, for the log.
     pub description: String,
     /// The DRM nodes that the desktop has open; empty when that cannot be seen.
@@ -70,6 +74,8 @@ pub enum SessionEvent {
     LayoutAnswered(u64),
     /// It could not be made.
     Failed(u64, GuestError),
+    /// Somebody copied or pastes something there.
+    Clipboard(u64, GuestClipboard),
     /// It was there and ended.
     Closed(u64, String),
 }

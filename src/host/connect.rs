@@ -17,12 +17,13 @@ use wayland_protocols::wp::linux_dmabuf::zv1::client::zwp_linux_dmabuf_v1::ZwpLi
 use crate::error::Error;
 use crate::host::answer::{self, NoAnswer, PATIENCE, Stop};
 use crate::host::buffers::Buffers;
+use crate::host::clipboard::Clipboard;
 use crate::host::cursor::Cursors;
 use crate::host::feedback::{Feedback, Scope};
 use crate::host::sync::Sync;
 use crate::host::timing::{Presentation, Timing};
 use crate::host::{Extras, Host, Quiet, keyboard};
-use crate::options::Options;
+use crate::options::{ClipboardFlow, Options};
 
 /// What nothing works without.
 const REQUIRED: [&str; 3] = ["wl_compositor", "wl_shm", "xdg_wm_base"];
@@ -132,6 +133,7 @@ impl Host {
             sync: Sync::new(globals.bind(queue, 1..=1, Quiet).ok()),
             window: None,
             seats: Vec::new(),
+            clipboard: Clipboard::bind(globals, queue, options.clipboard != ClipboardFlow::Off),
             cursors: Cursors::default(),
             inhibit: keyboard::inhibit_manager(globals, queue, options.grab),
             bad_keymap: None,

@@ -7,6 +7,7 @@ use smithay_client_toolkit::shell::xdg::window::{Window, WindowConfigure, Window
 use smithay_client_toolkit::shm::{Shm, ShmHandler};
 use smithay_client_toolkit::{delegate_dispatch2, delegate_registry};
 use wayland_client::backend::ObjectData;
+use wayland_client::protocol::wl_data_device_manager::WlDataDeviceManager;
 use wayland_client::protocol::wl_output::{Transform, WlOutput};
 use wayland_client::protocol::wl_region::WlRegion;
 use wayland_client::protocol::wl_shm_pool::WlShmPool;
@@ -200,6 +201,7 @@ macro_rules! quiet {
 
 quiet!(
     ZwpKeyboardShortcutsInhibitManagerV1,
+    WlDataDeviceManager,
     WlRegion,
     WlSurface,
     WlShmPool,

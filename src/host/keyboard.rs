@@ -134,7 +134,8 @@ impl Dispatch<WlKeyboard, OfSeat> for Host {
                 };
                 host.host_keymap(*of, read);
             }
-            Event::Enter { keys, .. } => {
+            Event::Enter { serial, keys, .. } => {
+                host.clipboard_focus(of.0, Some(serial));
                 host.keyboard_entered(*of);
                 // Keys that are down already: a native-endian u32 each.
                 for key in keys.chunks_exact(4) {
@@ -142,17 +143,23 @@ impl Dispatch<WlKeyboard, OfSeat> for Host {
                     host.input(InputEvent::Key { code, pressed: true });
                 }
             }
-            Event::Leave { .. } => host.input(InputEvent::KeyboardLeave),
-            Event::Key { key, state, .. } => match state {
-                WEnum::Value(wl_keyboard::KeyState::Pressed) => {
-                    host.input(InputEvent::Key { code: key, pressed: true });
+            Event::Leave { .. } => {
+                host.clipboard_focus(of.0, None);
+                host.input(InputEvent::KeyboardLeave);
+            }
+            Event::Key { serial, key, state, .. } => {
+                host.clipboard_serial(of.0, serial);
+                match state {
+                    WEnum::Value(wl_keyboard::KeyState::Pressed) => {
+                        host.input(InputEvent::Key { code: key, pressed: true });
+                    }
+                    WEnum::Value(wl_keyboard::KeyState::Released) => {
+                        host.input(InputEvent::Key { code: key, pressed: false });
+                    }
+                    // Repeats are the guest's to make.
+                    _ => {}
                 }
-                WEnum::Value(wl_keyboard::KeyState::Released) => {
-                    host.input(InputEvent::Key { code: key, pressed: false });
-                }
-                // Repeats are the guest's to make.
-                _ => {}
-            },
+            }
             Event::Modifiers { mods_depressed, mods_latched, mods_locked, group, .. } => {
                 host.modifiers(*of, mods_depressed, mods_latched, mods_locked, group);
             }

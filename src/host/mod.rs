@@ -1,7 +1,7 @@
 //! The outside: a Wayland client of the compositor that Wolf (or anybody) runs.
 //! [`connect`] gets in, [`answer`] waits for it to answer meanwhile, [`window`] is the one toplevel, [`feedback`] what
 //! buffers the host takes, [`buffers`] turns guest memory into wl_buffers, [`seat`] and `keyboard` read input,
-//! `pointer` locks the host's pointer,
+//! `pointer` locks the host's pointer, `clipboard` tells and owns its selection,
 //! `sync` hands timelines on, `timing` the answers to commits, `cursor` shows the guest's pointer. Nothing here knows of the guest.
 
 use std::collections::VecDeque;
@@ -22,7 +22,9 @@ use wayland_protocols::wp::pointer_constraints::zv1::client::zwp_pointer_constra
 use wayland_protocols::wp::relative_pointer::zv1::client::zwp_relative_pointer_manager_v1::ZwpRelativePointerManagerV1;
 use wayland_protocols::wp::viewporter::client::wp_viewporter::WpViewporter;
 
+use crate::clipboard::HostClipboard;
 use crate::host::buffers::Buffers;
+use crate::host::clipboard::Clipboard;
 use crate::host::cursor::Cursors;
 use crate::host::feedback::Feedback;
 use crate::host::seat::Seat;
@@ -38,6 +40,7 @@ use crate::video::negotiation::HostFormats;
 
 pub mod answer;
 pub mod buffers;
+mod clipboard;
 pub mod connect;
 mod cursor;
 mod dispatch;
@@ -88,6 +91,8 @@ pub enum HostEvent {
     Keymap(Rc<Keymap>),
     /// Another layout of it, from 0.
     Group(u32),
+    /// Somebody copied or pastes something.
+    Clipboard(HostClipboard),
 }
 
 /// Globals that are used when they are there.
@@ -116,6 +121,7 @@ pub struct Host {
     sync: Sync,
     window: Option<Toplevel>,
     seats: Vec<Seat>,
+    clipboard: Clipboard,
     cursors: Cursors,
     /// Where shortcuts are asked for, with `--grab`.
     inhibit: Option<ZwpKeyboardShortcutsInhibitManagerV1>,

@@ -34,6 +34,7 @@ pub(super) struct OfSeat(pub(super) u32);
 impl Host {
     pub(super) fn add_seat(&mut self, name: u32, version: u32) {
         let seat = self.registry.registry().bind(name, version.min(9), &self.queue, OfSeat(name));
+        self.clipboard_seat_added(name, &seat);
         self.seats.push(Seat {
             name,
             seat,
@@ -50,6 +51,7 @@ impl Host {
         if let Some(at) = self.seats.iter().position(|seat| seat.name == name) {
             let mut seat = self.seats.swap_remove(at);
             self.set_capabilities(&mut seat, Capability::empty());
+            self.clipboard_seat_removed(name);
             if seat.seat.version() >= 5 {
                 seat.seat.release();
             }
@@ -75,6 +77,7 @@ impl Host {
         if !capabilities.contains(Capability::Keyboard) {
             if let Some(keyboard) = seat.keyboard.take() {
                 keyboard.release();
+                self.clipboard_focus(seat.name, None);
                 self.input(InputEvent::KeyboardLeave);
             }
         } else if seat.keyboard.is_none() {
@@ -158,7 +161,8 @@ impl Dispatch<WlPointer, OfSeat> for Host {
             Event::Motion { surface_x, surface_y, .. } => {
                 host.input(InputEvent::Motion { x: surface_x, y: surface_y });
             }
-            Event::Button { button, state, .. } => {
+            Event::Button { serial, button, state, .. } => {
+                host.clipboard_serial(of.0, serial);
                 let pressed = state == WEnum::Value(wl_pointer::ButtonState::Pressed);
                 host.input(InputEvent::Button { code: button, pressed });
             }
@@ -201,10 +205,13 @@ impl Dispatch<WlPointer, OfSeat> for Host {
 }
 
 impl Dispatch<WlTouch, OfSeat> for Host {
-    fn event(host: &mut Self, _: &WlTouch, event: wl_touch::Event, _: &OfSeat, _: &Connection, _: &QueueHandle<Self>) {
+    fn event(host: &mut Self, _: &WlTouch, event: wl_touch::Event, of: &OfSeat, _: &Connection, _: &QueueHandle<Self>) {
         use wl_touch::Event;
         match event {
-            Event::Down { id, x, y, .. } => host.input(InputEvent::TouchDown { id, x, y }),
+            Event::Down { serial, id, x, y, .. } => {
+                host.clipboard_serial(of.0, serial);
+                host.input(InputEvent::TouchDown { id, x, y });
+            }
             Event::Motion { id, x, y, .. } => host.input(InputEvent::TouchMotion { id, x, y }),
             Event::Up { id, .. } => host.input(InputEvent::TouchUp { id }),
             Event::Frame => host.input(InputEvent::TouchFrame),

@@ -13,6 +13,7 @@ use tracing::{debug, warn};
 use zbus::Connection;
 use zbus::zvariant::{OwnedObjectPath, Value};
 
+use crate::clipboard::asks::Asks;
 use crate::device;
 use crate::guest::keymaps::Keymaps;
 use crate::guest::mutter::remote_desktop::{RemoteDesktopProxy, RemoteDesktopSessionProxy};
@@ -21,6 +22,7 @@ use crate::guest::{GuestError, InputRoute, Session, SessionEvent, TaskGuard};
 use crate::input::notify::{Call, Calls};
 use crate::options::CursorMode;
 
+mod clipboard;
 mod keymap;
 mod locks;
 mod remote_desktop;
@@ -46,9 +48,16 @@ impl<F: Fn(SessionEvent) + 'static> Report for F {}
 /// is one. Runs on the bridge's own loop.
 ///
 /// Dropping the session's guard ends the session.
-pub async fn run(number: u64, source: Source, cursor: CursorMode, stop: AbortRegistration, report: impl Report) {
+pub async fn run(
+    number: u64,
+    source: Source,
+    cursor: CursorMode,
+    with_clipboard: bool,
+    stop: AbortRegistration,
+    report: impl Report,
+) {
     let mut connection = None;
-    match Abortable::new(session(number, source, cursor, &mut connection, &report), stop).await {
+    match Abortable::new(session(number, source, cursor, with_clipboard, &mut connection, &report), stop).await {
         Ok(Ok(why)) => report(SessionEvent::Closed(number, why)),
         Ok(Err(error)) => report(SessionEvent::Failed(number, error)),
         Err(Aborted) => {}
@@ -62,6 +71,7 @@ async fn session(
     number: u64,
     source: Source,
     cursor: CursorMode,
+    with_clipboard: bool,
     connection: &mut Option<Connection>,
     report: &impl Report,
 ) -> Result<String, GuestError> {
@@ -72,7 +82,7 @@ async fn session(
             connection.executor().tick().await;
         }
     };
-    match select(pin!(driver), pin!(make_and_keep(number, connection, source, cursor, report))).await {
+    match select(pin!(driver), pin!(make_and_keep(number, connection, source, cursor, with_clipboard, report))).await {
         Either::Left((never, _)) => never,
         Either::Right((outcome, _)) => outcome,
     }
@@ -117,6 +127,7 @@ async fn make_and_keep(
     connection: &Connection,
     source: Source,
     cursor: CursorMode,
+    with_clipboard: bool,
     report: &impl Report,
 ) -> Result<String, GuestError> {
     let remote_desktop = RemoteDesktopProxy::builder(connection)
@@ -188,6 +199,8 @@ async fn make_and_keep(
         .ok()
         .and_then(|mut parameters| parameters.remove("mapping-id").and_then(|value| String::try_from(value).ok()));
     remote.start().await.map_err(refused("RemoteDesktop.Session.Start"))?;
+    let asks = Asks::default();
+    let signals = if with_clipboard { clipboard::enable(&remote).await } else { None };
     let mut gone = name_lost(connection).boxed_local();
     // Without PipeWire there will be no node, and Mutter ends the session.
     let ended = select(select(remote_closed.next(), cast_closed.next()), &mut gone);
@@ -217,6 +230,7 @@ async fn make_and_keep(
             description: format!("GNOME (Mutter), input by {kind}"),
             resizable: source == Source::Virtual,
             // Since 50, and so has this been there.
+            clipboard: signals.is_some().then(|| asks.clone()),
             damage_in_pixels: methods.iter().any(|method| method == "SetKeymap"),
             guard: TaskGuard(abort),
         }),
@@ -233,6 +247,13 @@ async fn make_and_keep(
     // These two never end; they are here to be polled.
     let layouts = keymap::follow(&keymaps, &remote, &methods, || report(SessionEvent::LayoutAnswered(number)));
     let locks = locks::watch(connection, &path, &remote, |locks| report(SessionEvent::Locks(number, locks)));
+    let clipboard = async {
+        if let Some(signals) = signals {
+            clipboard::serve(&remote, &asks, signals, |event| report(SessionEvent::Clipboard(number, event))).await;
+        }
+        // Its end is not the session's.
+        std::future::pending::<String>().await
+    };
     let ends = select_all([
         remote_closed.next().map(|_| "Mutter closed the input session".to_owned()).boxed_local(),
         cast_closed.next().map(|_| "Mutter closed the screencast".to_owned()).boxed_local(),
@@ -240,6 +261,7 @@ async fn make_and_keep(
         sending.map(|error: zbus::Error| format!("input calls fail: {error}")).boxed_local(),
         layouts.boxed_local(),
         locks.boxed_local(),
+        clipboard.boxed_local(),
     ]);
     let why = match Abortable::new(ends, aborted).await {
         Ok((why, ..)) => why,

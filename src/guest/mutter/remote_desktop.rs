@@ -75,6 +75,21 @@ pub trait RemoteDesktopSession {
     #[zbus(no_reply)]
     fn notify_touch_up(&self, slot: u32) -> zbus::Result<()>;
 
+    fn enable_clipboard(&self, options: HashMap<&str, Value<'_>>) -> zbus::Result<()>;
+
+    fn selection_read(&self, mime_type: &str) -> zbus::Result<OwnedFd>;
+
+    fn selection_write(&self, serial: u32) -> zbus::Result<OwnedFd>;
+
+    #[zbus(no_reply)]
+    fn selection_write_done(&self, serial: u32, success: bool) -> zbus::Result<()>;
+
+    #[zbus(signal)]
+    fn selection_owner_changed(&self, options: HashMap<String, OwnedValue>) -> zbus::Result<()>;
+
+    #[zbus(signal)]
+    fn selection_transfer(&self, mime_type: String, serial: u32) -> zbus::Result<()>;
+
     #[zbus(signal)]
     fn closed(&self) -> zbus::Result<()>;
 }
