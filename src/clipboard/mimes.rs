@@ -97,7 +97,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_list_is_bounded_and_answers_for_what_it_offers(names in prop::collection::vec("[ -~]{0,3}|x{254,257}|\\PC|text/[a-c]|UTF8_STRING", 0..90)) {
+        fn a_list_is_bounded_and_answers_for_what_it_offers(names in prop::collection::vec("[ -~]{0,3}|x{254,257}|text/[a-c]|UTF8_STRING", 0..80)) {
             let Some(list) = Mimes::new(names) else { return Ok(()) };
             let offered: Vec<&str> = list.offered().collect();
             prop_assert!((1..=MOST + 1).contains(&offered.len()));

@@ -200,7 +200,8 @@ async fn make_and_keep(
         .and_then(|mut parameters| parameters.remove("mapping-id").and_then(|value| String::try_from(value).ok()));
     remote.start().await.map_err(refused("RemoteDesktop.Session.Start"))?;
     let asks = Asks::default();
-    let signals = if with_clipboard { clipboard::enable(&remote).await } else { None };
+    let has_clipboard = with_clipboard && methods.iter().any(|method| method == "EnableClipboard");
+    let signals = if has_clipboard { clipboard::enable(&remote).await } else { None };
     let mut gone = name_lost(connection).boxed_local();
     // Without PipeWire there will be no node, and Mutter ends the session.
     let ended = select(select(remote_closed.next(), cast_closed.next()), &mut gone);
