@@ -78,21 +78,10 @@ impl Bridge {
         env: &[(K, V)],
         args: &[&str],
     ) -> Self {
-        let entries = |dir: &Path| std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
-        let libraries = entries(&root.join("usr/lib")).find(|dir| dir.join("libpipewire-0.3.so.0").exists());
-        let libraries = libraries.expect("the tree has PipeWire");
-        let is_loader = |path: &std::path::PathBuf| {
-            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("ld-linux"))
-        };
-        let mut command = Command::new(entries(&libraries).find(is_loader).expect("the tree has a loader"));
-        command.arg("--library-path").arg(&libraries).arg(env!("CARGO_BIN_EXE_wolf-bridge"));
-        let text = |path: std::path::PathBuf| path.to_str().expect("tests use plain paths").to_owned();
-        let mut all = vec![
-            ("PIPEWIRE_MODULE_DIR", text(libraries.join("pipewire-0.3"))),
-            ("SPA_PLUGIN_DIR", text(libraries.join("spa-0.2"))),
-            ("PIPEWIRE_CONFIG_DIR", text(root.join("usr/share/pipewire"))),
-        ];
-        all.extend(env.iter().map(|(name, value)| (name.as_ref(), value.as_ref().to_owned())));
+        let command = lab::with_libraries(root, Path::new(env!("CARGO_BIN_EXE_wolf-bridge")));
+        let text = |text: &std::ffi::OsStr| text.to_str().expect("tests use plain paths").to_owned();
+        let mut all: Vec<_> = command.get_envs().filter_map(|(name, value)| Some((text(name), text(value?)))).collect();
+        all.extend(env.iter().map(|(name, value)| (name.as_ref().to_owned(), value.as_ref().to_owned())));
         let host = host.to_str().expect("tests use plain paths");
         Self::spawn(command, &all, &[&["--host", host], args].concat())
     }

@@ -1,53 +1,102 @@
-//! What is shown: memory, size and rate. Only describes.
+//! What is shown: whose frames, in which memory, of which size and rate, and by whom. Only describes.
 
-use fake_guest::{Layout, Offer, PlainMemory, ProducerOptions, SizePolicy};
+use fake_guest::{Dmabufs, Layout, Offer, PlainMemory, ProducerOptions, SizePolicy};
 use fake_host::{Builder, Dmabuf, FakeHost, Output, fourcc, modifier};
+use lab::Suite;
+
+use crate::peer::{GST_PEERS, PEERS, Peer};
+
+/// Whose frames are shown.
+#[derive(Clone, Copy, Debug)]
+pub enum Source {
+    /// Those of a producer that draws nothing but the time.
+    Frames(Frames),
+    /// A real GNOME's, on whose monitor a window shows another picture at every chance.
+    Gnome(Suite),
+}
 
 /// Frames of one kind.
-#[derive(Debug)]
-pub struct Case {
-    /// Its name in reports.
-    pub name: &'static str,
-    /// Pixels.
-    pub size: (u32, u32),
+#[derive(Clone, Copy, Debug)]
+pub struct Frames {
     /// Frames a second that the guest draws; the host always renders 60.
     pub rate: f64,
     /// How the buffers lie in files.
     pub layout: Layout,
     /// Whether they are in files at all.
     pub plain: PlainMemory,
-    /// The frames are said to be DMA-BUFs (they are files: nobody here looks into them but by reading).
+    /// They are DMA-BUFs: the virtio GPU's own, which takes one.
     pub dmabuf: bool,
 }
 
-const fn memfd(name: &'static str, width: u32, height: u32, rate: f64) -> Case {
-    Case { name, size: (width, height), rate, layout: Layout::OneFdEach, plain: PlainMemory::MemFd, dmabuf: false }
+/// What is measured together.
+#[derive(Debug)]
+pub struct Case {
+    /// Its name in reports.
+    pub name: &'static str,
+    /// Pixels.
+    pub size: (u32, u32),
+    pub source: Source,
+    /// Who shows it, in the order of their turns.
+    pub peers: &'static [Peer],
+}
+
+const PLAIN: Frames = Frames { rate: 60.0, layout: Layout::OneFdEach, plain: PlainMemory::MemFd, dmabuf: false };
+
+const fn frames(name: &'static str, width: u32, height: u32, frames: Frames) -> Case {
+    Case { name, size: (width, height), source: Source::Frames(frames), peers: &GST_PEERS }
 }
 
 /// All of them. Each buffer is a file of its own, as Mutter's are; or all share one; or they are memory without a file, as
-/// what PipeWire itself allocates is to its consumers, which every peer has to copy.
-pub const CASES: [Case; 6] = [
-    memfd("memfd-720p60", 1280, 720, 60.0),
-    memfd("memfd-1080p60", 1920, 1080, 60.0),
-    memfd("memfd-2160p60", 3840, 2160, 60.0),
-    memfd("memfd-1080p240", 1920, 1080, 240.0),
-    Case { layout: Layout::SharedFd, ..memfd("onefile-1080p60", 1920, 1080, 60.0) },
-    Case { plain: PlainMemory::MemPtr, ..memfd("memptr-1080p60", 1920, 1080, 60.0) },
+/// what PipeWire itself allocates is to its consumers, which every peer has to copy; or they are DMA-BUFs of a GPU.
+pub const CASES: [Case; 9] = [
+    frames("memfd-720p60", 1280, 720, PLAIN),
+    frames("memfd-1080p60", 1920, 1080, PLAIN),
+    frames("memfd-2160p60", 3840, 2160, PLAIN),
+    frames("memfd-1080p240", 1920, 1080, Frames { rate: 240.0, ..PLAIN }),
+    frames("onefile-1080p60", 1920, 1080, Frames { layout: Layout::SharedFd, ..PLAIN }),
+    frames("memptr-1080p60", 1920, 1080, Frames { plain: PlainMemory::MemPtr, ..PLAIN }),
+    frames("dmabuf-720p60", 1280, 720, Frames { dmabuf: true, ..PLAIN }),
+    Case { name: "gnome48-720p60", size: (1280, 720), source: Source::Gnome(Suite::Trixie), peers: &GST_PEERS },
+    Case {
+        name: "gnome50-720p60",
+        size: (1280, 720),
+        source: Source::Gnome(Suite::Forky),
+        peers: &[Peer::Bridge, Peer::Devkit],
+    },
 ];
 
+const _: () = assert!(PEERS.len() == GST_PEERS.len() + 1);
+
 impl Case {
-    /// A host of that size that behaves as Wolf does, without looking at pixels.
-    pub fn host(&self) -> Builder {
-        let host =
-            FakeHost::builder().wolf().output(Output::new(self.size.0 as i32, self.size.1 as i32, 60_000)).blind();
-        if self.dmabuf { host.dmabuf(Dmabuf::feedback(5, 0, vec![(fourcc::XRGB8888, modifier::LINEAR)])) } else { host }
+    /// It needs a GPU: the virtual machine has one.
+    pub fn needs_gpu(&self) -> bool {
+        matches!(self.source, Source::Frames(Frames { dmabuf: true, .. }))
     }
 
+    /// It needs a real desktop.
+    pub fn needs_desktop(&self) -> bool {
+        matches!(self.source, Source::Gnome(_))
+    }
+
+    /// A host of that size that behaves as Wolf does, without looking at pixels.
+    pub fn host(&self) -> Builder {
+        let output = Output::new(self.size.0 as i32, self.size.1 as i32, 60_000);
+        let host = FakeHost::builder().wolf().output(output).blind();
+        // GStreamer has no word for DRM_FORMAT_MOD_INVALID: with that alone it would not take part.
+        if self.needs_gpu() {
+            host.dmabuf(Dmabuf::feedback(5, 0, vec![(fourcc::XRGB8888, modifier::LINEAR)]))
+        } else {
+            host
+        }
+    }
+}
+
+impl Frames {
     /// The guest's stream; `fixed` for consumers that do not ask for a size.
-    pub fn stream(&self, fixed: bool) -> ProducerOptions {
-        let (width, height) = self.size;
+    pub fn stream(&self, (width, height): (u32, u32), fixed: bool) -> ProducerOptions {
         ProducerOptions {
             offers: if self.dmabuf { Offer::gpu(&[modifier::LINEAR]) } else { Offer::software() },
+            dmabufs: if self.dmabuf { Dmabufs::VirtioGpu } else { Dmabufs::Pretended },
             size: if fixed { SizePolicy::Fixed(width, height) } else { SizePolicy::Any(width, height) },
             layout: self.layout,
             plain: self.plain,

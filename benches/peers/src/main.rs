@@ -3,19 +3,25 @@
 //!
 //! | room | what is in it |
 //! |---|---|
-//! | `case` | what is shown, at which rate |
+//! | `case` | what is shown, by whom |
+//! | `guest`, `cast` | whose frames they are, and when each was made |
 //! | `peer` | the programs, and how each is started |
-//! | `measure` | one program for a while: /proc, and the host's notes |
+//! | `measure`, `glance` | one program for a while: /proc, and the host's notes |
 //! | `figures` | what is told: table, JSON, the figures to reach |
+//! | `vm` | the cases that need a GPU |
 //! | `plot` | the same as a picture |
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod case;
+mod cast;
 mod figures;
+mod glance;
+mod guest;
 mod measure;
 mod peer;
 mod plot;
+mod vm;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -38,7 +44,7 @@ struct Arguments {
 
 fn arguments() -> Result<Arguments, String> {
     let (mut places, mut names) = (Vec::new(), Vec::new());
-    let (mut seconds, mut rounds) = (5, 3);
+    let (mut seconds, mut rounds) = (4, 3);
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut number = || words.next().and_then(|word| word.parse().ok()).filter(|number| *number > 0).ok_or(USAGE);
@@ -58,24 +64,56 @@ fn arguments() -> Result<Arguments, String> {
     Ok(Arguments { bridge, out, seconds: Duration::from_secs(seconds.into()), rounds, cases })
 }
 
-fn run() -> Result<bool, String> {
-    let arguments = arguments()?;
-    let mut results = Results::default();
-    for case in &arguments.cases {
-        let mut samples: Vec<(Peer, Vec<Sample>)> = peer::PEERS.iter().map(|peer| (*peer, Vec::new())).collect();
-        // Turn by turn, so that whatever else the machine does hits all of them.
-        for round in 1..=arguments.rounds {
-            for (peer, samples) in &mut samples {
-                eprintln!("{}: {} ({round} of {})", case.name, peer.name(), arguments.rounds);
-                match measure::run(case, *peer, &arguments.bridge, arguments.seconds) {
-                    Ok(sample) => samples.push(sample),
-                    Err(why) => eprintln!("{}: {} could not be measured: {why}", case.name, peer.name()),
+/// Why a case cannot be measured here.
+fn lacks(case: &Case) -> Option<String> {
+    if case.needs_desktop() { lab::available().err() } else { None }
+}
+
+/// Measures a case here.
+fn measure(case: &Case, arguments: &Arguments, results: &mut Results) {
+    let mut samples: Vec<(Peer, Vec<Sample>)> = case.peers.iter().map(|peer| (*peer, Vec::new())).collect();
+    // Turn by turn, so that whatever else the machine does hits all of them.
+    for round in 1..=arguments.rounds {
+        for (peer, samples) in &mut samples {
+            eprintln!("{}: {} ({round} of {})", case.name, peer.name(), arguments.rounds);
+            // A desktop that does not start panics with its logs.
+            let turn = || measure::run(case, *peer, &arguments.bridge, arguments.seconds);
+            let sample = std::panic::catch_unwind(std::panic::AssertUnwindSafe(turn));
+            match sample.unwrap_or_else(|_| Err("the desktop did not start".into())) {
+                Ok(sample) => samples.push(sample),
+                Err(why) => {
+                    eprintln!("{}: {} could not be measured: {why}", case.name, peer.name());
+                    let reason = why.lines().next().unwrap_or_default();
+                    results.missing.push(format!("{}, {}, round {round}: {reason}", case.name, peer.name()));
                 }
             }
         }
-        results.add(case, samples);
+    }
+    results.add(case, samples);
+}
+
+fn run() -> Result<bool, String> {
+    let arguments = arguments()?;
+    let mut results = Results::default();
+    let (outside, inside): (Vec<&Case>, Vec<&Case>) =
+        arguments.cases.iter().partition(|case| lab::in_vm() || !case.needs_gpu());
+    for case in outside {
+        match lacks(case) {
+            None => measure(case, &arguments, &mut results),
+            Some(why) => results.missing.push(format!("{}: skipped: {why}", case.name)),
+        }
+    }
+    if !inside.is_empty() {
+        let options = ["--seconds".into(), arguments.seconds.as_secs().to_string(), "--rounds".into(), "1".into()];
+        match vm::run(&inside, &arguments.bridge, &arguments.out, &options) {
+            Ok(found) => results.merge(found),
+            Err(why) => results.missing.extend(inside.iter().map(|case| format!("{}: skipped: {why}", case.name))),
+        }
     }
     print!("{}", results.table());
+    for line in &results.missing {
+        println!("not measured: {line}");
+    }
     let met = results.verdicts();
     for (line, _) in &met {
         println!("{line}");

@@ -3,18 +3,22 @@
 use std::fs;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use fake_guest::read_time_code;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::case::Case;
-use crate::peer::{Peer, Running};
+use crate::glance;
+use crate::guest::{Code, Guest};
+use crate::peer::{Peer, Places, Running};
 
 /// Long enough for a peer to show its first frames on a busy machine.
 const SOON: Duration = Duration::from_secs(30);
+
+/// So long frames may not appear before they are sent anew.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// So long everything runs before it is measured.
 const WARM_UP: Duration = Duration::from_secs(2);
@@ -26,22 +30,26 @@ pub struct Sample {
     pub cpu_ns: u64,
     /// Resident memory at the end, kB.
     pub rss_kb: u64,
-    /// Frames that the guest sent.
+    /// Frames that the guest sent; of a real one: pictures that its window drew.
     pub frames_in: u64,
     /// Commits with a new frame that the host saw.
     pub committed: u64,
+    /// Frames that the host rendered meanwhile.
+    pub host_frames: u64,
     /// Bytes of pixels in commits whose memory is not the guest's.
     pub copied_bytes: u64,
-    /// From the guest's pts to the commit's arrival at the host, ns.
+    /// Commits of DMA-BUFs.
+    pub dmabufs: u64,
+    /// From the guest's pts (of a real one: from the window's commit) to the commit's arrival at the host, ns.
     pub latencies: Vec<i64>,
 }
 
 /// A commit as it arrived.
-#[derive(Clone, Copy)]
 struct Arrival {
     at: i64,
-    pts: Option<i64>,
-    is_guests: bool,
+    code: Option<Code>,
+    /// The name of the file with its pixels.
+    file: String,
 }
 
 fn now() -> i64 {
@@ -51,60 +59,83 @@ fn now() -> i64 {
 
 fn arrival(file: BorrowedFd<'_>, offset: u64) -> Arrival {
     let at = now();
-    let mut code = [0; 16];
-    let read = rustix::io::pread(file, &mut code, offset);
-    let pts = read.ok().filter(|read| *read == code.len()).and_then(|_| read_time_code(&code));
-    let name = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap_or_default();
-    Arrival { at, pts, is_guests: name.to_string_lossy().contains("fake-guest") }
+    let code = glance::read(file, offset);
+    let file = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap_or_default();
+    Arrival { at, code, file: file.to_string_lossy().into_owned() }
+}
+
+/// Begins to send frames, until some are seen at the host.
+fn show(running: &mut Running, arrivals: &Mutex<Vec<Arrival>>) -> Result<(), String> {
+    let (soon, again) = (lab::patience(SOON), lab::patience(AGAIN));
+    let began = Instant::now();
+    loop {
+        if let Err(why) = running.guest.begin(soon) {
+            return Err(running.why(why));
+        }
+        let since = now();
+        let tried = Instant::now();
+        while tried.elapsed() < again {
+            thread::sleep(Duration::from_millis(20));
+            let clock = running.guest.clock();
+            let arrivals = arrivals.lock().unwrap_or_else(PoisonError::into_inner);
+            let new = arrivals.iter().rev().take_while(|arrival| arrival.at > since);
+            if new.filter(|arrival| arrival.code.as_ref().and_then(&clock).is_some()).count() >= 20 {
+                return Ok(());
+            }
+        }
+        if began.elapsed() > soon {
+            let all = arrivals.lock().unwrap_or_else(PoisonError::into_inner).len();
+            return Err(running.why(format!("no frames of the guest in {all} commits")));
+        }
+    }
 }
 
 /// Runs a peer and measures it.
 pub fn run(case: &Case, peer: Peer, bridge: &Path, length: Duration) -> Result<Sample, String> {
     let arrivals = Arc::new(Mutex::new(Vec::with_capacity(1 << 16)));
     let noted = arrivals.clone();
+    let look_at = Guest::look_at(case);
     let note = move |file: BorrowedFd<'_>, offset| {
-        let arrival = arrival(file, offset);
-        if let Ok(mut arrivals) = noted.lock() {
-            arrivals.push(arrival);
-        }
+        let arrival = arrival(file, offset + look_at);
+        noted.lock().unwrap_or_else(PoisonError::into_inner).push(arrival);
     };
     let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
     let host = case.host().on_commit(note).start().map_err(|error| error.to_string())?;
-    let running = Running::start(case, peer, bridge, host.socket(), dir.path())?;
-    let producer = &running.producer;
-
-    producer.tick(case.rate);
-    let count = || arrivals.lock().map_or(0, |arrivals| arrivals.len());
-    let began = Instant::now();
-    while count() < 30 {
-        if began.elapsed() > SOON {
-            return Err(running.why(format!("it showed {} frames only", count())));
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
+    let places = Places { bridge, host: host.socket(), dir: dir.path() };
+    let mut running = Running::start(case, peer, places, lab::patience(SOON))?;
+    show(&mut running, &arrivals)?;
     thread::sleep(WARM_UP);
 
-    let before = (now(), cpu_ns(running.pid())?, producer.state().sent);
+    let before = (now(), cpu_ns(running.pid())?, running.guest.made());
     thread::sleep(length);
-    let after = (now(), cpu_ns(running.pid())?, producer.state().sent);
+    let after = (now(), cpu_ns(running.pid())?, running.guest.made());
     let rss_kb = rss_kb(running.pid())?;
     let oddities = host.look(|seen| seen.errors.len());
     if oddities > 0 {
         return Err(running.why("the host ended it".into()));
     }
 
-    let mut sample = Sample { cpu_ns: after.1 - before.1, frames_in: after.2 - before.2, rss_kb, ..Default::default() };
-    let arrivals = arrivals.lock().map_err(|_| "the host's thread panicked")?;
+    let host_frames = ((after.0 - before.0) as f64 * 60.0 / 1e9) as u64;
+    let mut sample =
+        Sample { cpu_ns: after.1 - before.1, frames_in: after.2 - before.2, rss_kb, host_frames, ..Default::default() };
+    let clock = running.guest.clock();
+    let arrivals = arrivals.lock().unwrap_or_else(PoisonError::into_inner);
     let mut last = None;
     for arrival in arrivals.iter().filter(|arrival| (before.0..after.0).contains(&arrival.at)) {
         // A commit without a new frame, such as one for a new size, is not one more frame.
-        let Some(pts) = arrival.pts.filter(|pts| last.is_none_or(|last| last < *pts)) else { continue };
-        last = Some(pts);
+        let made = arrival.code.as_ref().and_then(&clock);
+        let Some(made) = made.filter(|made| last.is_none_or(|last| last < *made)) else { continue };
+        last = Some(made);
         sample.committed += 1;
-        sample.latencies.push(arrival.at - pts);
-        if !arrival.is_guests {
+        sample.latencies.push(arrival.at - made);
+        sample.dmabufs += u64::from(arrival.file.starts_with("/dmabuf"));
+        if !running.guest.is_own(&arrival.file) {
             sample.copied_bytes += u64::from(case.size.0) * u64::from(case.size.1) * 4;
         }
+    }
+    if std::env::var_os("WB_BENCH_DEBUG").is_some() {
+        eprintln!("{} {}: {:?}", case.name, peer.name(), arrivals.last().map(|it| it.file.clone()));
+        eprintln!("{}", running.why(String::new()));
     }
     if sample.committed == 0 || sample.frames_in == 0 {
         return Err(running.why("no frame was shown while it was measured".into()));

@@ -1,4 +1,4 @@
-//! The results as an SVG for the README: bars of three quantities, with their numbers, on light and dark pages.
+//! The results as an SVG for the README: bars of three quantities, with their numbers, each case to its own scale, on light and dark pages.
 
 use std::fmt::Write as _;
 
@@ -12,8 +12,8 @@ const GAP: f64 = 4.0;
 const GROUP: f64 = 14.0;
 
 const STYLE: &str = "text{font:13px system-ui,sans-serif;fill:#24292f}.h{font-weight:600;font-size:15px}.n{font-size:12px}\
-.l{text-anchor:end}.a{fill:#2da44e}.b{fill:#8c959f}.c{fill:#bdc4cc}\
-@media(prefers-color-scheme:dark){text{fill:#e6edf3}.a{fill:#3fb950}.b{fill:#6e7681}.c{fill:#484f58}}";
+.l{text-anchor:end}.a{fill:#2da44e}.b{fill:#8c959f}.c{fill:#bdc4cc}.d{fill:#8250df}\
+@media(prefers-color-scheme:dark){text{fill:#e6edf3}.a{fill:#3fb950}.b{fill:#6e7681}.c{fill:#484f58}.d{fill:#a371f7}}";
 
 struct Panel {
     title: &'static str,
@@ -32,15 +32,23 @@ fn class(peer: Peer) -> &'static str {
         Peer::Bridge => "a",
         Peer::Gst { sync: true } => "b",
         Peer::Gst { sync: false } => "c",
+        Peer::Devkit => "d",
     }
 }
 
 /// `memfd-1080p60` as people say it.
 fn label(name: &str) -> String {
     let Some((memory, mode)) = name.split_once('-') else { return name.to_owned() };
+    let memory = match memory {
+        "gnome48" => "GNOME 48",
+        "gnome50" => "GNOME 50",
+        // Where the processor is emulated.
+        "dmabuf" => "DMA-BUF (VM)",
+        memory => memory,
+    };
     let (size, rate) = mode.split_once('p').unwrap_or((mode, ""));
     let size = if size == "2160" { "4K".to_owned() } else { format!("{size}p") };
-    format!("{size}, {rate} Hz, {memory}")
+    format!("{memory}, {size}, {rate} Hz")
 }
 
 /// Three digits, and no more than one after the point.
@@ -65,12 +73,12 @@ pub fn draw(results: &Results) -> String {
     }
     y += 18.0;
     for panel in PANELS {
-        let values = results.rows.iter().flat_map(|row| row.peers.iter().map(|(_, it)| (panel.of)(it)));
-        let longest = values.fold(1.0, f64::max);
         y += 20.0;
         let _ = write!(body, "<text class=\"h\" x=\"12\" y=\"{y}\">{} ({})</text>", panel.title, panel.unit);
         y += GROUP;
         for row in &results.rows {
+            // Each case to its own scale: emulated processors and viewers are too far off for one.
+            let longest = row.peers.iter().map(|(_, it)| (panel.of)(it)).fold(f64::MIN_POSITIVE, f64::max);
             let middle = y + row.peers.len() as f64 * (BAR + GAP) / 2.0 + 3.0;
             let _ = write!(body, "<text class=\"l\" x=\"{}\" y=\"{middle}\">{}</text>", LEFT - 10.0, label(row.name));
             for (peer, it) in &row.peers {

@@ -31,7 +31,7 @@ pub use canvas::{Canvas, Input, Play, Seen};
 pub use desktops::{Gnome, ON_GPU, Sway, Weston};
 pub use hands::Hands;
 pub use image::{Difference, Image};
-pub use session::Suite;
+pub use session::{Suite, with_libraries};
 
 /// The folder of the checkout's scripts.
 pub fn scripts() -> PathBuf {

@@ -60,6 +60,24 @@ impl Suite {
     }
 }
 
+/// A command that runs this program of the machine with the libraries of another system's tree, PipeWire's and its modules among them.
+///
+/// # Panics
+/// When the tree has no PipeWire.
+pub fn with_libraries(root: &Path, program: &Path) -> Command {
+    let entries = |dir: &Path| fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    let libraries = entries(&root.join("usr/lib")).find(|dir| dir.join("libpipewire-0.3.so.0").exists());
+    let libraries = libraries.expect("the tree has PipeWire");
+    let is_loader =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("ld-linux"));
+    let mut command = Command::new(entries(&libraries).find(is_loader).expect("the tree has a loader"));
+    command.arg("--library-path").arg(&libraries).arg(program);
+    command.env("PIPEWIRE_MODULE_DIR", libraries.join("pipewire-0.3"));
+    command.env("SPA_PLUGIN_DIR", libraries.join("spa-0.2"));
+    command.env("PIPEWIRE_CONFIG_DIR", root.join("usr/share/pipewire"));
+    command
+}
+
 /// A running session script.
 #[derive(Debug)]
 pub(crate) struct Session {

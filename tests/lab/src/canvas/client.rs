@@ -192,6 +192,7 @@ impl Client {
             self.callback_pending = true;
         }
         self.surface.commit();
+        self.shared.time(seed);
         self.shared.note(|seen| {
             (seen.size, seen.seed, seen.parts, seen.redraws) = (size, seed, parts.len(), redraws);
             seen.drawn += 1;

@@ -5,6 +5,7 @@ mod client;
 mod grab;
 
 use std::{
+    collections::VecDeque,
     fmt,
     os::unix::net::UnixStream,
     path::Path,
@@ -14,9 +15,13 @@ use std::{
 };
 
 use rustix::event::EventfdFlags;
+use rustix::time::{ClockId, clock_gettime};
 use xkbcommon::xkb;
 
 pub use grab::Play;
+
+/// The times of so many pictures are kept.
+const TIMES: usize = 1 << 12;
 
 /// One event of a seat, as the client hears it. Positions are in the window's logical pixels, codes are evdev's.
 #[derive(Clone, Debug, PartialEq)]
@@ -292,6 +297,8 @@ struct Shared {
     seen: Mutex<Seen>,
     changed: Condvar,
     orders: Mutex<Orders>,
+    /// When each picture was handed to the desktop: its seed and CLOCK_MONOTONIC in ns, oldest first.
+    times: Mutex<VecDeque<(u32, i64)>>,
     /// Wakes the thread for new orders.
     wake: rustix::fd::OwnedFd,
 }
@@ -318,6 +325,16 @@ impl Shared {
     fn note(&self, change: impl FnOnce(&mut Seen)) {
         change(&mut self.seen());
         self.changed.notify_all();
+    }
+
+    /// Notes that this picture goes to the desktop now.
+    fn time(&self, seed: u32) {
+        let now = clock_gettime(ClockId::Monotonic);
+        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        if times.len() == TIMES {
+            times.pop_front();
+        }
+        times.push_back((seed, now.tv_sec * 1_000_000_000 + now.tv_nsec));
     }
 
     fn orders(&self) -> Orders {
@@ -347,7 +364,8 @@ impl Canvas {
             .unwrap_or_else(|error| panic!("no desktop for the canvas at {}: {error}", socket.display()));
         let wake = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).expect("an eventfd");
         let orders = Mutex::new(Orders { seed, ..Orders::default() });
-        let shared = Arc::new(Shared { seen: Mutex::default(), changed: Condvar::new(), orders, wake });
+        let shared =
+            Arc::new(Shared { seen: Mutex::default(), changed: Condvar::new(), orders, times: Mutex::default(), wake });
         let thread = thread::spawn({
             let shared = Arc::clone(&shared);
             move || {
@@ -384,6 +402,11 @@ impl Canvas {
     /// Locks the pointer, or frees it. What is locked says [`Seen::locked`].
     pub fn play(&self, play: Play) {
         self.shared.order(|orders| orders.play = play);
+    }
+
+    /// When each of the last pictures was handed to the desktop: its seed and CLOCK_MONOTONIC in ns, oldest first.
+    pub fn times(&self) -> Vec<(u32, i64)> {
+        self.shared.times.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
     }
 
     /// What it has seen so far.
