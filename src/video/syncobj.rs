@@ -6,13 +6,15 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use drm::control::{Device as _, syncobj};
 use drm::{Device as _, DriverCapability};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, epoll, eventfd, poll};
 use tracing::debug;
+
+use crate::device;
 
 /// Where the kernel's render nodes are.
 const NODES: &str = "/dev/dri";
@@ -66,19 +68,18 @@ fn render_nodes(main: Option<u64>) -> Vec<PathBuf> {
     let listed = std::fs::read_dir(NODES).map(|entries| entries.filter_map(|entry| Some(entry.ok()?.path())).collect());
     let mut nodes: Vec<PathBuf> = listed.unwrap_or_default();
     nodes.retain(is_render);
-    // False, the main one's, sorts before true.
-    nodes.sort_by_cached_key(|path| (!main.is_some_and(|main| is_of_device(path, main)), path.clone()));
+    let number = |path: &PathBuf| rustix::fs::stat(path).ok().map(|stat| stat.st_rdev);
+    nodes.sort_by_cached_key(|path| (closeness(number(path), main), path.clone()));
     nodes
 }
 
-/// Whether a node is of this device: the same, or another node of the same hardware, as the primary one.
-fn is_of_device(path: &Path, device: u64) -> bool {
-    if rustix::fs::stat(path).is_ok_and(|stat| stat.st_rdev == device) {
-        return true;
+/// The nearer a node is to the main device, the less: itself, another node of it, whatever else there is.
+fn closeness(node: Option<u64>, main: Option<u64>) -> u8 {
+    match node.zip(main) {
+        Some((node, main)) if node == main => 0,
+        Some((node, main)) if device::is_same(node, main) => 1,
+        _ => 2,
     }
-    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
-    path.file_name()
-        .is_some_and(|name| Path::new(&format!("/sys/dev/char/{major}:{minor}/device/drm")).join(name).exists())
 }
 
 /// A timeline that this process can reach.
@@ -193,4 +194,18 @@ impl AsFd for Alarm {
 
 fn watch(epoll: &OwnedFd, fd: &OwnedFd) -> io::Result<()> {
     Ok(epoll::add(epoll, fd, epoll::EventData::new_u64(0), epoll::EventFlags::IN)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_main_device_itself_is_nearest() {
+        // /dev/null and /dev/zero belong to no hardware that could tell them apart.
+        let [null, zero] = [rustix::fs::makedev(1, 3), rustix::fs::makedev(1, 5)];
+        assert_eq!(closeness(Some(null), Some(null)), 0);
+        assert_eq!(closeness(Some(zero), Some(null)), 1);
+        assert_eq!([closeness(None, Some(null)), closeness(Some(null), None)], [2, 2]);
+    }
 }
