@@ -44,6 +44,8 @@ struct Rounds {
     main_device: Option<u64>,
     /// A round was completed.
     told: bool,
+    /// The main device of the round under way; a host that does not repeat it means the last one.
+    open_device: Option<u64>,
     table: Vec<(u32, u64)>,
     tranches: Vec<Tranche>,
     open: Tranche,
@@ -103,7 +105,7 @@ impl Feedback {
 
     /// main_device: a native-endian dev_t.
     pub fn device(&mut self, scope: Scope, device: &[u8]) {
-        self.rounds(scope).main_device = read_device(device);
+        self.rounds(scope).open_device = read_device(device);
     }
 
     /// tranche_target_device: a native-endian dev_t.
@@ -138,11 +140,11 @@ impl Feedback {
     }
 
     fn done_by(&mut self, scope: Scope, same_device: impl Fn(u64, u64) -> bool) -> bool {
-        let before = (self.formats().to_vec(), self.tranche_ends().to_vec());
+        let before = (self.formats().to_vec(), self.tranche_ends().to_vec(), self.main_device());
         let rounds = self.rounds(scope);
         // Buffers for another device's screen suit that device; the guest draws on the one that composes here.
         let elsewhere = |tranche: &Tranche| {
-            let devices = tranche.device.zip(rounds.main_device);
+            let devices = tranche.device.zip(rounds.open_device);
             tranche.scanout && devices.is_some_and(|(target, main)| !same_device(target, main))
         };
         let (mut formats, mut ends) = (Vec::new(), Vec::new());
@@ -159,8 +161,10 @@ impl Feedback {
             }
         }
         (rounds.formats, rounds.ends) = (formats, ends);
+        rounds.main_device = rounds.open_device;
         rounds.told = true;
-        let changed = (before.0.as_slice(), before.1.as_slice()) != (self.formats(), self.tranche_ends());
+        let after = (self.formats(), self.tranche_ends(), self.main_device());
+        let changed = (before.0.as_slice(), before.1.as_slice(), before.2) != after;
         debug!(?scope, pairs = self.formats().len(), main_device = ?self.main_device(), changed, "dmabuf feedback");
         changed
     }
@@ -305,10 +309,24 @@ mod tests {
     }
 
     #[test]
+    fn another_main_device_is_news_even_with_the_same_formats() {
+        let x = PixelFormat::Xrgb8888;
+        let mut feedback = Feedback::default();
+        assert!(tell(&mut feedback, Scope::Default, 10, &[(10, false, (x, 1))]));
+        assert!(!tell(&mut feedback, Scope::Default, 10, &[(10, false, (x, 1))]));
+        // Not before the round is complete: half of one says nothing.
+        feedback.device(Scope::Default, &20u64.to_ne_bytes());
+        assert_eq!(feedback.main_device(), Some(10));
+        assert!(tell(&mut feedback, Scope::Default, 20, &[(20, false, (x, 1))]));
+        assert_eq!(feedback.main_device(), Some(20));
+    }
+
+    #[test]
     fn devices_of_odd_sizes_are_none() {
         let mut feedback = Feedback::default();
         for (bytes, device) in [(&[1u8, 0, 0, 0][..], Some(1)), (&[0; 3], None), (&[], None)] {
             feedback.device(Scope::Default, bytes);
+            feedback.done(Scope::Default);
             assert_eq!(feedback.main_device(), device);
         }
     }
