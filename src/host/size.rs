@@ -1,5 +1,6 @@
 //! How large the window is, in both units, from what the host says. Pure.
 
+use crate::options::MAX_SIDE;
 use crate::video::rate::MaxRate;
 
 /// What is known of the output that the window is on.
@@ -49,13 +50,14 @@ const FALLBACK: (u32, u32) = (1280, 720);
 /// Decides the window's size.
 pub fn decide(facts: &SizeFacts) -> WindowSize {
     let scale_120 = if facts.viewport {
-        facts.scale_120.or(facts.scale.map(|scale| scale.saturating_mul(120))).or(facts.output.map(|o| o.scale * 120))
+        facts
+            .scale_120
+            .or(facts.scale.or(facts.output.map(|output| output.scale)).map(|scale| scale.saturating_mul(120)))
     } else {
         None
     };
     let scale_120 = u64::from(scale_120.unwrap_or(120).clamp(60, 120 * 8));
-    let scaled =
-        |side: u32| ((u64::from(side) * scale_120 + 60) / 120).clamp(1, u64::from(crate::options::MAX_SIDE)) as u32;
+    let scaled = |side: u32| ((u64::from(side) * scale_120 + 60) / 120).clamp(1, u64::from(MAX_SIDE)) as u32;
     let MaxRate(refresh) = MaxRate::of_output(facts.output.map_or(0, |output| output.refresh));
 
     // An output filled completely has exactly the mode's pixels, whatever rounding the scale would bring.
@@ -64,8 +66,9 @@ pub fn decide(facts: &SizeFacts) -> WindowSize {
             let unscaled = |side: u32| ((u64::from(side) * 120 + scale_120 / 2) / scale_120).max(1) as u32;
             (unscaled(output.pixels.0), unscaled(output.pixels.1))
         });
-        let pixels = if facts.viewport { output.pixels } else { logical };
-        (logical, pixels)
+        let (width, height) = if facts.viewport { output.pixels } else { logical };
+        // No guest draws more; a viewport makes up for it.
+        (logical, (width.min(MAX_SIDE), height.min(MAX_SIDE)))
     });
     let ours = match (facts.windowed, whole_output) {
         (Some(size), _) => (size, (scaled(size.0), scaled(size.1))),
@@ -88,6 +91,8 @@ pub fn decide(facts: &SizeFacts) -> WindowSize {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const WOLF: OutputFacts = OutputFacts { pixels: (1920, 1080), logical: None, scale: 1, refresh: 60_000 };
@@ -144,5 +149,20 @@ mod tests {
     #[test]
     fn with_nothing_known_there_is_still_a_window() {
         assert_eq!(decide(&SizeFacts::default()).logical, FALLBACK);
+    }
+
+    proptest! {
+        #[test]
+        fn no_claim_of_a_host_is_too_absurd(
+            pixels in (1..=i32::MAX as u32, 1..=i32::MAX as u32), scale in 1..=i32::MAX as u32, refresh in any::<u32>(),
+            logical in proptest::option::of((1..=i32::MAX as u32, 1..=i32::MAX as u32)), viewport in any::<bool>(),
+            configured in (proptest::option::of(any::<u32>()), proptest::option::of(any::<u32>())),
+            scale_120 in proptest::option::of(any::<u32>()), preferred in proptest::option::of(any::<u32>()),
+        ) {
+            let output = Some(OutputFacts { pixels, logical, scale, refresh });
+            let size = decide(&SizeFacts { configured, windowed: None, output, scale_120, scale: preferred, viewport });
+            prop_assert!((1..=MAX_SIDE).contains(&size.pixels.0) && (1..=MAX_SIDE).contains(&size.pixels.1), "{size:?}");
+            prop_assert!(size.logical.0 > 0 && size.logical.1 > 0, "{size:?}");
+        }
     }
 }
