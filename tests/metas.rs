@@ -188,6 +188,12 @@ fn a_crop_is_what_is_seen() {
     assert_eq!(world.last_frame().size, Some((1280, 720)), "the window stays as it is");
     assert_eq!(decoded(world.host.pixel(0, 0)), (100, 50));
     assert_eq!(decoded(world.host.pixel(1279, 719)), (739, 409));
+    // Every pixel of the window is another one, whatever changed in the buffer.
+    frame(&world, Fill::Coded(1), |frame| {
+        frame.crop = Some((200, 60, 640, 360));
+        frame.damage = vec![(0, 0, 1, 1)];
+    });
+    assert_eq!((world.last_frame().buffer_damage, decoded(world.host.pixel(0, 0))), (vec![WHOLE], (200, 60)));
     // Cut where it ends outside, which would be fatal.
     frame(&world, Fill::Coded(1), |frame| frame.crop = Some((1000, 500, 640, 360)));
     assert_eq!(world.last_frame().source, Some((1000.0, 500.0, 280.0, 220.0)));

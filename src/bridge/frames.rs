@@ -12,7 +12,7 @@ use crate::options::CursorMode;
 use crate::stats::Path;
 use crate::video::frame::{BufferId, Frame, Kind, Negotiated};
 use crate::video::mailbox::{Fate, MAX_UNANSWERED, Mailbox, Return, Taken};
-use crate::video::meta::{Damage, Transform};
+use crate::video::meta::{Damage, Rect, Transform};
 use crate::video::pace::Pacer;
 
 /// Hosts answer for a DMA-BUF within milliseconds; after this long it is asked whether it will at all.
@@ -24,6 +24,9 @@ const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Hosts release a buffer soon after it was replaced; one that has them all for so long stops the guest.
 const RELEASE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How a picture lies in its buffer: see [`Metas::placement`](crate::video::meta::Metas::placement).
+type Placement = (Option<Rect>, Transform);
 
 /// The frame path's state.
 #[derive(Default)]
@@ -38,7 +41,7 @@ pub(super) struct Frames {
     /// Since when the host has had every buffer of the guest.
     starved: Option<Instant>,
     /// What the last commit was of and how it went; another one has nothing in common with it.
-    shown: Option<(Negotiated, Path)>,
+    shown: Option<(Negotiated, Path, Placement)>,
     /// What changed in frames that were not shown, since the last commit.
     pub(super) unshown: Damage,
     /// The frame on the screen is cropped or turned.
@@ -191,7 +194,9 @@ impl Bridge {
         };
         let mut damage = frame.metas.damage;
         match self.frames.shown {
-            Some(shown) if shown == (frame.negotiated, path) => damage.add(&self.frames.unshown),
+            Some(shown) if shown == (frame.negotiated, path, frame.metas.placement()) => {
+                damage.add(&self.frames.unshown)
+            }
             _ => damage = Damage::Whole,
         }
         let back = if prepared == Prepared::Ready { self.host.commit(frame, &damage) } else { None };
@@ -255,9 +260,9 @@ impl Bridge {
     fn committed(&mut self, taken: Taken<Frame>, back: Return, path: Path, why: &'static str) {
         let (mut frame, fate) = self.frames.mailbox.commit(taken, back);
         self.frame_lent(&mut frame, back);
-        self.frames.shown = Some((frame.negotiated, path));
+        self.frames.shown = Some((frame.negotiated, path, frame.metas.placement()));
         self.frames.unshown = Damage::NONE;
-        let placed = frame.metas.crop.is_some() || frame.metas.transform != Transform::Normal;
+        let placed = frame.metas.placement() != Placement::default();
         if placed || std::mem::replace(&mut self.frames.placed, placed) {
             self.frames.placed = placed;
             let visible = self.host.visible(&frame);

@@ -234,6 +234,12 @@ impl Metas {
         Self { damage, crop, transform }
     }
 
+    /// How the picture lies in the buffer, and which part of that it is: with another one everything looks different,
+    /// whatever was damaged.
+    pub fn placement(&self) -> (Option<Rect>, Transform) {
+        (self.crop, self.transform)
+    }
+
     /// The part of the picture that is to be seen, upright, in pixels.
     pub fn visible(&self, frame: (u32, u32)) -> Rect {
         self.transform.rect(self.crop.unwrap_or(Rect::whole(frame)), frame)
