@@ -244,6 +244,7 @@ fn without_the_memory_of_the_option_it_says_so_and_ends() {
         (takes(), ProducerOptions::default(), "the guest offers no dmabuf that the host takes"),
         (wolf(), gpu(&[LINEAR]), "the host offers no dmabuf format we know"),
         (refuses(), gpu(&[LINEAR]), "the host refused every dmabuf"),
+        (takes(), ProducerOptions { buffers: (1, 1, 1), ..gpu(&[LINEAR]) }, "the guest has only one buffer"),
     ] {
         let mutter = MutterOptions { producer: guest, ..Default::default() };
         let guest = GuestOptions { mutter, ..Default::default() };
@@ -251,6 +252,8 @@ fn without_the_memory_of_the_option_it_says_so_and_ends() {
         if why.contains("refused") {
             world.bridge.expect(world.producer().streaming(SOON));
             world.bridge.expect(world.producer().send(RED.0, SOON));
+        } else if why.contains("one buffer") {
+            world.show(RED);
         }
         let ended = world.bridge.ended();
         assert_eq!(ended.code, Some(4), "{}", ended.log);

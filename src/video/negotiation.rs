@@ -28,6 +28,8 @@ const FAILURE_PAUSE: Duration = Duration::from_secs(60);
 /// The longest of these pauses.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1800);
 
+const ONLY_BUFFER: &str = "the guest has only one buffer, which the host would keep";
+
 /// What the host takes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostFormats {
@@ -69,6 +71,8 @@ pub struct Negotiation {
     refused: BTreeMap<(PixelFormat, u64), Refusal>,
     /// The pair that streams failed with before their first frame, and how many in a row.
     failing: Option<((PixelFormat, u64), u32)>,
+    /// What is refused is so because the guest has a single buffer, and not by the host.
+    only_buffer: bool,
 }
 
 impl Negotiation {
@@ -79,14 +83,16 @@ impl Negotiation {
 
     /// Notes that the host refused to import this pair; true when that is news.
     pub fn refuse(&mut self, format: PixelFormat, modifier: u64, now: Instant) -> bool {
+        self.only_buffer = false;
         self.refuse_for((format, modifier), FIRST_PAUSE, now)
     }
 
-    /// No DMA-BUF will do for now.
-    pub fn refuse_all(&mut self, host: &HostFormats, now: Instant) {
+    /// The guest has a single buffer, which a host would keep: no DMA-BUF will do for now.
+    pub fn refuse_only_buffer(&mut self, host: &HostFormats, now: Instant) {
         for (format, modifier) in &host.dmabuf {
             self.refuse(*format, *modifier, now);
         }
+        self.only_buffer = true;
     }
 
     fn refuse_for(&mut self, pair: (PixelFormat, u64), pause: Duration, now: Instant) -> bool {
@@ -181,7 +187,7 @@ impl Negotiation {
         } else if host.silent {
             "the host does not say whether it takes dmabufs"
         } else if host.dmabuf.iter().all(|(format, modifier)| self.is_refused(*format, *modifier)) {
-            "the host refused every dmabuf"
+            if self.only_buffer { ONLY_BUFFER } else { "the host refused every dmabuf" }
         } else {
             "the guest offers no dmabuf that the host takes"
         }
@@ -260,6 +266,17 @@ mod tests {
         }
         assert!(negotiation.offers(&host()).iter().all(|offer| offer.modifiers.is_empty()));
         assert_eq!(negotiation.offers(&host()).len(), 2);
+        assert_eq!(negotiation.why_not_dmabuf(&host()), "the host refused every dmabuf");
+    }
+
+    #[test]
+    fn a_single_buffer_is_not_the_hosts_fault() {
+        let mut negotiation = Negotiation::default();
+        negotiation.refuse_only_buffer(&host(), Instant::now());
+        assert!(negotiation.offers(&host()).iter().all(|offer| offer.modifiers.is_empty()));
+        assert_eq!(negotiation.why_not_dmabuf(&host()), ONLY_BUFFER);
+        // Tried again, the host itself may refuse them.
+        negotiation.refuse(PixelFormat::Xrgb8888, 5, Instant::now());
         assert_eq!(negotiation.why_not_dmabuf(&host()), "the host refused every dmabuf");
     }
 
