@@ -247,9 +247,14 @@ impl Bridge {
         if offers.is_empty() {
             return self.nothing_to_offer();
         }
-        connected.stream.offer(&offers, connected.asked, rate);
-        connected.offers = offers;
-        connected.unsettled = true;
+        match connected.stream.offer(&offers, connected.asked, rate) {
+            Ok(()) => {
+                connected.offers = offers;
+                connected.unsettled = true;
+            }
+            // Not as an event: nothing would wake the loop for it.
+            Err(error) => self.lose_session(&error.to_string()),
+        }
     }
 
     /// Offers formats again if they are others than the last time.
@@ -304,7 +309,7 @@ impl Bridge {
     pub(super) fn spare_only_buffer(&mut self, path: Path) {
         if self.cast.only_buffer && path == Path::DmaBuf {
             info!("the guest has only one buffer, which the host keeps; offering without dmabufs");
-            self.cast.negotiation.refuse_all(&self.host.formats(), Instant::now());
+            self.cast.negotiation.refuse_only_buffer(&self.host.formats(), Instant::now());
             self.offer_changes("the guest has only one buffer");
         }
     }

@@ -293,8 +293,7 @@ impl Host {
         }
         let back = if self.sync_commit(Some(frame)) { Return::AtOnce } else { Return::OnRelease };
         self.show(&buffer, frame, damage);
-        self.buffers.on_screen = None;
-        self.buffers.retired.drain(..).for_each(|buffer| buffer.destroy());
+        self.replaced(None);
         Some(back)
     }
 
@@ -350,9 +349,15 @@ impl Host {
             return None;
         }
         // Kept until it is replaced: dropping it destroys the wl_buffer.
-        self.buffers.on_screen = Some(buffer);
+        self.replaced(Some(buffer));
         self.buffers.copied.push(slot);
         Some(bytes as u64)
+    }
+
+    /// What was on the screen and nobody else has is no more: this copy is there now, or a buffer of the guest.
+    fn replaced(&mut self, copy: Option<SlotBuffer>) {
+        self.buffers.on_screen = copy;
+        self.buffers.retired.drain(..).for_each(|buffer| buffer.destroy());
     }
 
     /// How many copies the host has not released.

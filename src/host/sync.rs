@@ -131,7 +131,10 @@ impl Host {
         let Some(surface) = self.window.as_ref().map(|window| window.surface()) else { return false };
         let is_given = frame.is_some_and(|frame| self.sync.give(frame, surface, &self.queue));
         if !is_given {
-            self.sync.current = None;
+            // No commit with points may follow that would have it looked for.
+            if self.sync.current.take().is_some() {
+                self.sync.check.get_or_insert(Instant::now() + PATIENCE);
+            }
             self.sync.end();
         }
         is_given

@@ -47,6 +47,9 @@ pub enum VideoError {
     /// No loop or connection.
     #[error("no PipeWire answers ({0}); start pipewire in the guest's session, or set PIPEWIRE_RUNTIME_DIR")]
     Connect(pipewire::Error),
+    /// Other formats were not offered.
+    #[error("PipeWire took no other format ({0})")]
+    Offer(pipewire::Error),
     /// The stream was not made.
     #[error("PipeWire made no stream ({0})")]
     Stream(pipewire::Error),
@@ -338,18 +341,17 @@ impl VideoStream {
     }
 
     /// Offers other formats, sizes or rates; frames of the old ones go on until the guest has settled.
-    pub fn offer(&self, offers: &[Offer], size: StreamSize, rate: MaxRate) {
+    ///
+    /// # Errors
+    ///
+    /// When PipeWire takes none any more.
+    pub fn offer(&self, offers: &[Offer], size: StreamSize, rate: MaxRate) -> Result<(), VideoError> {
         let offered = pods::enum_formats(offers, size, rate);
         if self.probe.borrow().is_some() {
             self.offered.replace(offered);
-            return;
+            return Ok(());
         }
-        if let Err(error) = self.stream.update_params(&mut as_pods(&offered)) {
-            self.shared
-                .borrow_mut()
-                .events
-                .push_back(VideoEvent::Lost(format!("PipeWire took no other format: {error}")));
-        }
+        self.stream.update_params(&mut as_pods(&offered)).map_err(VideoError::Offer)
     }
 
     /// Asks for no timelines any more, from the next format on.
