@@ -31,13 +31,14 @@ pub enum StatsFormat {
 /// Who draws the guest's pointer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum CursorMode {
-    /// The guest, into its frames; the host's is hidden over the window. The default, since it is right with every
-    /// host and guest
+    /// The bridge, over the window where the guest has it, on a surface of its own: moving it costs no frames, and the
+    /// guest tells by it when a game has locked it (--pointer auto). Where the host has no such surfaces it is embedded
     #[default]
+    Overlay,
+    /// The guest, into its frames: a pointer that a game has locked is not noticed then
     Embedded,
     /// The host, with the guest's picture of it: it moves before the guest knows of it, and costs no frames. Needs
-    /// PipeWire 1.4.8 or newer here (older ones have a memory bug with it) and a host that heeds the hotspot (older builds
-    /// of Wolf do not, and all hide it 5 s after its last motion)
+    /// a host that heeds the hotspot (older builds of Wolf do not, and all hide it 5 s after its last motion)
     Host,
     /// Nobody
     Hidden,
@@ -54,6 +55,13 @@ pub enum PointerMode {
     Absolute,
     /// As distances always: the host's pointer is locked while it is over the window
     Relative,
+}
+
+impl CursorMode {
+    /// Whether the guest is asked to tell of its pointer beside its frames.
+    pub fn is_beside(self) -> bool {
+        matches!(self, Self::Overlay | Self::Host)
+    }
 }
 
 /// In what memory frames may come from the guest.
@@ -182,7 +190,7 @@ pub struct Options {
     pub pace: Pace,
 
     /// Who draws the pointer
-    #[arg(long, value_name = "WHO", default_value = "embedded")]
+    #[arg(long, value_name = "WHO", default_value = "overlay")]
     pub cursor: CursorMode,
 
     /// Whose keyboard layout counts in the guest

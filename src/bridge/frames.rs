@@ -8,7 +8,6 @@ use crate::bridge::Bridge;
 use crate::bridge::devices::exporter;
 use crate::bridge::sync::Drawing;
 use crate::host::buffers::{CopyReason, Pixels, Prepared};
-use crate::options::CursorMode;
 use crate::stats::Path;
 use crate::video::frame::{BufferId, Frame, Kind, Negotiated};
 use crate::video::mailbox::{Fate, MAX_UNANSWERED, Mailbox, Return, Taken};
@@ -129,10 +128,10 @@ impl Bridge {
     }
 
     /// A buffer came without pixels. With the pointer beside the frames that is how it moves; else a frame was lost.
-    pub(super) fn empty_arrived(&mut self) {
+    pub(super) fn empty_arrived(&mut self, tells_pointer: bool) {
         self.stats.empty += 1;
         self.frames.pacer.arrived(Instant::now());
-        if self.options.cursor != CursorMode::Host {
+        if !tells_pointer {
             self.frames.drawing.missed(&Damage::Whole);
         }
     }

@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use calloop::futures::Scheduler;
 use calloop::signals::{Signal, Signals};
 use calloop::{EventLoop, LoopHandle, RegistrationToken};
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 use wayland_client::EventQueue;
 
 use crate::bridge::clipboard::Clipboard;
@@ -32,7 +32,7 @@ use crate::input::event::InputEvent;
 use crate::input::path::InputPath;
 use crate::options::{CursorMode, OnClose, Options};
 use crate::stats::{Latencies, Report, Stats};
-use crate::video::stream::{VideoEvent, unsafe_with_cursor};
+use crate::video::stream::VideoEvent;
 
 mod clipboard;
 mod devices;
@@ -96,11 +96,6 @@ impl Bridge {
         if report.is_some() {
             stats.latencies = Latencies::keep();
         }
-        if let (CursorMode::Host, Some(version)) = (options.cursor, unsafe_with_cursor()) {
-            warn!(
-                "PipeWire {version} has a memory bug that --cursor host can bring out; use 1.4.8 or newer, or leave it out"
-            );
-        }
         let mut starting = Starting::new(signals)?;
         let Some((host, host_queue)) = Host::connect(&options, &mut starting)? else { return Ok(()) };
         let mut event_loop = EventLoop::<Bridge>::try_new().context("no event loop")?;
@@ -139,6 +134,10 @@ impl Bridge {
             host_blocked: false,
             end: None,
         };
+        if bridge.options.cursor == CursorMode::Overlay && !bridge.host.show_overlay() {
+            info!("the host has no wl_subcompositor: the pointer is drawn into the frames, as --cursor embedded says");
+            bridge.options.cursor = CursorMode::Embedded;
+        }
         bridge.input.set_has_relative(bridge.host.has_relative_pointer());
         bridge.host.open_window(now);
         let end = bridge.turn(&mut event_loop);
@@ -178,7 +177,7 @@ impl Bridge {
                 Event::Host(HostEvent::FormatsChanged) => self.host_formats_changed(),
                 Event::Host(HostEvent::AnswersChanged) => self.offer_changes("the host's answers changed"),
                 Event::Video(VideoEvent::Frame(frame)) => self.frame_arrived(frame),
-                Event::Video(VideoEvent::Empty) => self.empty_arrived(),
+                Event::Video(VideoEvent::Empty { tells_pointer }) => self.empty_arrived(tells_pointer),
                 Event::Video(VideoEvent::SyncUnusable(why)) => self.sync_unusable(&why),
                 Event::Video(VideoEvent::Cursor(cursor)) => self.host.set_cursor(cursor),
                 Event::Video(VideoEvent::Pointer(place)) => self.guest_pointer_moved(place),
@@ -216,6 +215,7 @@ impl Bridge {
             Err(error) => self.lose_session(&error.to_string()),
         }
         self.update_lock();
+        self.host.commit_overlay(now);
         self.stats.imports = self.host.imports();
         self.stats.input_sent = self.input.sent;
         self.flush_host();
@@ -273,10 +273,10 @@ impl Bridge {
     /// The earliest of all that waits for its time.
     fn deadline(&self, now: Instant) -> Option<Instant> {
         let report = self.report.as_ref().map(Report::deadline);
-        let host = [self.host.output_deadline(), self.host.sync_deadline(), self.clipboard.deadline()];
+        let host = [self.host.output_deadline(), self.host.sync_deadline(), self.host.overlay_deadline()];
         let others =
             [self.cast.deadline(), self.frames.deadline(), self.guest.deadline(), self.input.deadline(now), report];
-        host.into_iter().chain(others).flatten().min()
+        host.into_iter().chain(others).chain([self.clipboard.deadline()]).flatten().min()
     }
 
     /// Releases what is held, lets the guest hear of it, and says what was counted.

@@ -9,6 +9,7 @@ impl Bridge {
     pub(super) fn guest_pointer_moved(&mut self, place: Option<Place>) {
         let guest = place.map(|Place { at: (x, y), visible }| GuestPointer { at: (x.into(), y.into()), visible });
         self.input.guest_moved(guest);
+        self.host.move_overlay(place);
     }
 
     /// Locks the host's pointer, or lets it go, as the guest needs it.

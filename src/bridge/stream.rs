@@ -8,7 +8,7 @@ use tracing::{debug, info};
 use crate::bridge::Bridge;
 use crate::bridge::devices::exporter;
 use crate::host::size::WindowSize;
-use crate::options::{CursorMode, Pace, VideoMemory};
+use crate::options::{Pace, VideoMemory};
 use crate::stats::Path;
 use crate::video::frame::{BufferId, Negotiated};
 use crate::video::loops::{Loops, Woken};
@@ -139,7 +139,7 @@ impl Bridge {
             return self.nothing_to_offer();
         }
         let sync = self.sync_device();
-        let cursor = self.options.cursor == CursorMode::Host;
+        let cursor = self.options.cursor.is_beside();
         let wishes = Wishes {
             size: asked,
             rate: self.options.refresh(window.refresh),

@@ -20,6 +20,7 @@ use crate::host::buffers::Buffers;
 use crate::host::clipboard::Clipboard;
 use crate::host::cursor::Cursors;
 use crate::host::feedback::{Feedback, Scope};
+use crate::host::overlay::Overlay;
 use crate::host::sync::Sync;
 use crate::host::timing::{Presentation, Timing};
 use crate::host::{Extras, Host, Quiet, keyboard};
@@ -135,6 +136,7 @@ impl Host {
             seats: Vec::new(),
             clipboard: Clipboard::bind(globals, queue, options.clipboard != ClipboardFlow::Off),
             cursors: Cursors::default(),
+            overlay: Overlay::new(globals.bind(queue, 1..=1, Quiet).ok()),
             inhibit: keyboard::inhibit_manager(globals, queue, options.grab),
             bad_keymap: None,
             lock_wanted: false,

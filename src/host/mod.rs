@@ -2,7 +2,7 @@
 //! [`connect`] gets in, [`answer`] waits for it to answer meanwhile, [`window`] is the one toplevel, [`feedback`] what
 //! buffers the host takes, [`buffers`] turns guest memory into wl_buffers, [`seat`] and `keyboard` read input,
 //! `pointer` locks the host's pointer, `clipboard` tells and owns its selection,
-//! `sync` hands timelines on, `timing` the answers to commits, `cursor` shows the guest's pointer. Nothing here knows of the guest.
+//! `sync` hands timelines on, `timing` the answers to commits, `cursor` and `overlay` show the guest's pointer. Nothing here knows of the guest.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -27,6 +27,7 @@ use crate::host::buffers::Buffers;
 use crate::host::clipboard::Clipboard;
 use crate::host::cursor::Cursors;
 use crate::host::feedback::Feedback;
+use crate::host::overlay::Overlay;
 use crate::host::seat::Seat;
 use crate::host::size::WindowSize;
 use crate::host::sync::Sync;
@@ -46,6 +47,7 @@ mod cursor;
 mod dispatch;
 pub mod feedback;
 mod keyboard;
+mod overlay;
 pub mod pointer;
 pub mod seat;
 pub mod size;
@@ -123,6 +125,7 @@ pub struct Host {
     seats: Vec<Seat>,
     clipboard: Clipboard,
     cursors: Cursors,
+    overlay: Overlay,
     /// Where shortcuts are asked for, with `--grab`.
     inhibit: Option<ZwpKeyboardShortcutsInhibitManagerV1>,
     /// What was wrong with the last bad keymap.

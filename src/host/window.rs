@@ -267,7 +267,11 @@ impl Host {
             surface.commit();
         }
         if let Some(logical) = logical {
-            self.scale_cursors(visible, logical);
+            let origin = frame.metas.crop.map_or((0, 0), |_| {
+                let visible = frame.metas.visible((frame.negotiated.width, frame.negotiated.height));
+                (visible.x, visible.y)
+            });
+            self.scale_cursors(origin, visible, logical);
         }
         true
     }
@@ -295,6 +299,11 @@ impl Toplevel {
     /// Whether buffers may be attached.
     pub fn can_show(&self) -> bool {
         matches!(self.stage, Stage::Configured | Stage::Mapped)
+    }
+
+    /// Whether it shows something, as it will from then on.
+    pub(super) fn is_mapped(&self) -> bool {
+        self.stage == Stage::Mapped
     }
 
     /// The size, once configured.

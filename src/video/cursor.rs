@@ -87,6 +87,11 @@ impl CursorTracker {
         Ok(CursorNews { look, place: moved.then_some(place) })
     }
 
+    /// Whether the last buffer told of a pointer in the stream.
+    pub fn is_there(&self) -> bool {
+        self.there == Some(true)
+    }
+
     fn read_look(&mut self, bytes: &[u8]) -> Result<Option<Cursor>, BadMeta> {
         let Some(id) = word(bytes, 0) else { return Ok(None) };
         if id == 0 {

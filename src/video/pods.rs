@@ -146,9 +146,10 @@ pub fn buffer_params(is_dmabuf: bool, cursor: bool, sync: bool) -> Vec<Vec<u8>> 
         Some(meta_param(sys::SPA_META_VideoDamage, region * meta::METAS, Some((region, region * meta::METAS)))),
         Some(meta_param(sys::SPA_META_VideoCrop, region, None)),
         Some(meta_param(sys::SPA_META_VideoTransform, size_of::<sys::spa_meta_videotransform>(), None)),
-        // Mutter wants exactly 384x384, and others other sizes.
+        // Mutter wants exactly 384x384, and others other sizes; but never less than a page: PipeWire before 1.4.8 mistakes
+        // the memory of one buffer for another's where two pages have more than two buffers' metadata between them.
         cursor.then(|| {
-            let sides = (cursor_size(1, 1), cursor_size(MAX_CURSOR, MAX_CURSOR));
+            let sides = (cursor_size(32, 32), cursor_size(MAX_CURSOR, MAX_CURSOR));
             meta_param(sys::SPA_META_Cursor, cursor_size(384, 384), Some(sides))
         }),
         // With any other size there would be none.

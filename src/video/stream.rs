@@ -25,7 +25,6 @@ use crate::clock;
 use crate::video::cursor::{Cursor, CursorNews, CursorTracker, Place};
 use crate::video::driver::{Guest, Probe, SUPPORTS_LAZY};
 use crate::video::frame::{BufferId, Frame, Negotiated, Plane};
-use crate::video::library;
 use crate::video::loops::{Loops, MainLoop, ON_MAIN_LOOP, Woken};
 use crate::video::meta::BadMeta;
 use crate::video::negotiation::Offer;
@@ -72,7 +71,10 @@ pub enum VideoEvent {
     /// A frame with pixels; to be given back with [`VideoStream::give_back`].
     Frame(Frame),
     /// A buffer without pixels came and went.
-    Empty,
+    Empty {
+        /// It told of the guest's pointer, and that may be what it came for.
+        tells_pointer: bool,
+    },
     /// The guest's pointer looks like this from now on.
     Cursor(Cursor),
     /// The guest's pointer is here from now on; `None`: not in the stream.
@@ -140,9 +142,12 @@ impl Shared {
     }
 
     /// Looks for the guest's pointer in any buffer, before it goes back.
-    fn read_cursor(&mut self, buffer: raw::BufferPtr) {
-        let Some((tracker, bytes)) = self.cursor.as_mut().zip(raw::cursor(buffer)) else { return };
-        match tracker.read(bytes) {
+    /// Whether it tells of one.
+    fn read_cursor(&mut self, buffer: raw::BufferPtr) -> bool {
+        let Some((tracker, bytes)) = self.cursor.as_mut().zip(raw::cursor(buffer)) else { return false };
+        let news = tracker.read(bytes);
+        let tells = tracker.is_there() || news.as_ref().is_ok_and(|news| news.place.is_some());
+        match news {
             Ok(CursorNews { look, place }) => {
                 if let Some(look) = look {
                     debug!(?look, "the guest's pointer");
@@ -155,6 +160,7 @@ impl Shared {
             }
             Err(bad) => complain(bad),
         }
+        tells
     }
 }
 
@@ -182,15 +188,6 @@ pub struct Wishes {
     pub sync: Option<SyncDevice>,
     /// Whether it is to follow [`VideoStream::trigger`], if it can.
     pub drive: bool,
-}
-
-/// The first version of libpipewire without a memory bug that the pointer's metadata brings out (its merge request
-/// 2538); compositors do not offer that metadata with older ones.
-const SAFE_WITH_CURSOR: [u32; 3] = [1, 4, 8];
-
-/// The version of the libpipewire here, if it is too old for the pointer beside the frames.
-pub fn unsafe_with_cursor() -> Option<&'static str> {
-    (!library::is_at_least(SAFE_WITH_CURSOR)).then(library::version)
 }
 
 /// One consumer stream, with its own connection.
@@ -501,7 +498,7 @@ fn listen(stream: &StreamRc, shared: &Rc<RefCell<Shared>>) -> Result<StreamListe
         .process(move |stream, ()| {
             while let Some(pointer) = raw::dequeue(stream) {
                 let mut shared = on_process.borrow_mut();
-                shared.read_cursor(pointer);
+                let tells_pointer = shared.read_cursor(pointer);
                 let Shared { events, buffers, negotiated, .. } = &mut *shared;
                 let mut live = buffers.iter_mut().find(|live| live.pointer == pointer);
                 let sync = live.as_mut().and_then(|live| live.sync());
@@ -521,7 +518,7 @@ fn listen(stream: &StreamRc, shared: &Rc<RefCell<Shared>>) -> Result<StreamListe
                         events.push_back(VideoEvent::Frame(frame));
                     }
                     _ => {
-                        events.push_back(VideoEvent::Empty);
+                        events.push_back(VideoEvent::Empty { tells_pointer });
                         drop(shared);
                         // The release point comes before the buffer.
                         drop(sync);

@@ -166,7 +166,7 @@ async fn make_and_keep(
         CursorMode::Hidden => 0,
         CursorMode::Embedded => 1,
         // As metadata, beside the frames.
-        CursorMode::Host => 2,
+        CursorMode::Overlay | CursorMode::Host => 2,
     };
     let mut properties = HashMap::from([("cursor-mode", Value::from(cursor_mode))]);
     let stream_path = match &source {
