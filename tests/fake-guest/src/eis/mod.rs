@@ -55,7 +55,10 @@ impl FakeEis {
     fn on_thread<R: Send + 'static>(&self, job: impl FnOnce(&mut Server) -> R + Send + 'static) -> io::Result<R> {
         let (answer, result) = mpsc::channel();
         let job: Job = Box::new(move |server| {
-            let _ = answer.send(job(server));
+            let result = job(server);
+            // What it made is on the wire when the caller goes on.
+            server.flush();
+            let _ = answer.send(result);
         });
         self.jobs.send(job).map_err(|_| io::Error::other("the EIS thread has ended"))?;
         result.recv_timeout(ANSWER).map_err(io::Error::other)

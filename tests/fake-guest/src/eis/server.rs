@@ -402,7 +402,7 @@ impl Server {
         }
     }
 
-    fn flush(&self) {
+    pub(crate) fn flush(&self) {
         for client in self.connections.values() {
             if let Some(connection) = &client.connection {
                 let _ = connection.flush();
