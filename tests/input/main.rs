@@ -6,6 +6,8 @@ mod common;
 mod devices;
 mod held;
 mod keys;
+mod layouts;
+mod locks;
 mod pointer;
 mod scroll;
 mod touch;
@@ -91,9 +93,15 @@ impl World {
 
     /// The same, before anything is ready.
     fn starting(way: Way, host: Builder, options: GuestOptions, args: &[&str]) -> Self {
+        // No programs: what would change settings of this machine is not found.
+        Self::starting_in(way, host, options, args, &[("PATH".into(), "/nonexistent".into())])
+    }
+
+    /// The same, with these variables besides the guest's.
+    fn starting_in(way: Way, host: Builder, options: GuestOptions, args: &[&str], env: &[(String, String)]) -> Self {
         let host = host.start().unwrap();
         let guest = FakeGuest::start(options).unwrap();
-        let bridge = Bridge::start(host.socket(), &guest.env(), args);
+        let bridge = Bridge::start(host.socket(), &[&guest.env(), env].concat(), args);
         Self { way, host, guest, bridge, marks: Cell::new(0) }
     }
 
