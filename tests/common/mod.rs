@@ -175,6 +175,7 @@ impl Drop for Bridge {
 }
 
 pub mod desktops;
+pub mod pipes;
 pub mod usage;
 pub mod vm;
 pub mod world;

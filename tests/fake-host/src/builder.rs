@@ -210,6 +210,8 @@ pub struct Quirks {
     pub tries_unlisted_modifiers: bool,
     /// Version 3 dmabuf binds hear each pair twice.
     pub repeats_modifiers: bool,
+    /// The selection is told after the keyboard's `enter`, and not before it.
+    pub selection_after_enter: bool,
 }
 
 impl Quirks {
@@ -228,6 +230,7 @@ impl Quirks {
         damage_needs_buffer: false,
         tries_unlisted_modifiers: false,
         repeats_modifiers: false,
+        selection_after_enter: false,
     };
 
     /// Wolf.
@@ -245,6 +248,7 @@ impl Quirks {
         damage_needs_buffer: true,
         tries_unlisted_modifiers: true,
         repeats_modifiers: true,
+        selection_after_enter: true,
     };
 }
 

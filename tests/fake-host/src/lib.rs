@@ -20,7 +20,7 @@
 //! # The map
 //! `builder` describes, `server` runs, `notes`/`seen`/`record` remember. One module per concern of
 //! the protocol: `globals`, `surface` and `commit`, `buffer` with `shm` and `dmabuf`, `shell`,
-//! `output`, `seat` with `pointer`, `timing`, `extras`, `sync`. `picture` and `screen` are what a
+//! `output`, `seat` with `pointer`, `selection`, `timing`, `extras`, `sync`. `picture` and `screen` are what a
 //! person would see, `input` what a person would do.
 //!
 //! # Why the protocol is spoken by hand
@@ -48,6 +48,7 @@ mod record;
 mod screen;
 mod seat;
 mod seen;
+mod selection;
 mod server;
 mod shell;
 mod shm;
@@ -82,7 +83,11 @@ pub use record::{
     Window, WindowState,
 };
 pub use screen::{BLACK, Screenshot};
-pub use seen::{Bound, Buffer, BufferId, Client, Constraint, ImportAnswer, Link, Params, Pool, ProtocolFault, Seen};
+pub use seen::{
+    Bound, Buffer, BufferId, Client, Constraint, ImportAnswer, Link, Params, Pool, ProtocolFault, Seen, Selection,
+    SelectionOwner,
+};
+pub use selection::{Clipboard, Writer};
 
 use notes::Notes;
 use server::{Job, State};
@@ -349,6 +354,11 @@ impl FakeHost {
     /// The touch screen.
     pub fn touch(&self) -> Touch<'_> {
         Touch(self)
+    }
+
+    /// The clipboard.
+    pub fn clipboard(&self) -> Clipboard<'_> {
+        Clipboard(self)
     }
 
     /// A pixel of the screen as `0xffRRGGBB`, [`BLACK`] where nothing is shown. Honest about damage:

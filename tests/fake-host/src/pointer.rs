@@ -17,9 +17,6 @@ use smithay::reexports::wayland_protocols::wp::relative_pointer::zv1::server::zw
     self, ZwpRelativePointerV1,
 };
 use wayland_server::backend::ClientId;
-use wayland_server::protocol::wl_data_device::{self, WlDataDevice};
-use wayland_server::protocol::wl_data_device_manager::{self, WlDataDeviceManager};
-use wayland_server::protocol::wl_data_source::{self, WlDataSource};
 use wayland_server::protocol::wl_pointer::{self, WlPointer};
 use wayland_server::protocol::wl_surface::WlSurface;
 use wayland_server::{Client, DataInit, Dispatch, DisplayHandle, GlobalDispatch, New, Resource, WEnum};
@@ -29,7 +26,7 @@ use crate::extras::plain_global;
 use crate::seen::Constraint;
 use crate::server::State;
 
-plain_global!(ZwpRelativePointerManagerV1, ZwpPointerConstraintsV1, WlDataDeviceManager,);
+plain_global!(ZwpRelativePointerManagerV1, ZwpPointerConstraintsV1,);
 
 /// A constraint object that is alive.
 #[derive(Debug)]
@@ -288,56 +285,5 @@ impl Dispatch<ZwpConfinedPointerV1, ()> for State {
 
     fn destroyed(state: &mut Self, _client: ClientId, confined: &ZwpConfinedPointerV1, _d: &()) {
         state.end_constraint(|o| matches!(o, ConstraintObject::Confinement(mine) if mine.id() == confined.id()));
-    }
-}
-
-impl Dispatch<WlDataDeviceManager, ()> for State {
-    fn request(
-        _state: &mut Self,
-        _client: &Client,
-        _manager: &WlDataDeviceManager,
-        request: wl_data_device_manager::Request,
-        _data: &(),
-        _dh: &DisplayHandle,
-        init: &mut DataInit<'_, Self>,
-    ) {
-        match request {
-            wl_data_device_manager::Request::CreateDataSource { id } => {
-                init.init(id, ());
-            }
-            wl_data_device_manager::Request::GetDataDevice { id, .. } => {
-                init.init(id, ());
-            }
-            _ => {}
-        }
-    }
-}
-
-impl Dispatch<WlDataDevice, ()> for State {
-    fn request(
-        state: &mut Self,
-        _client: &Client,
-        _device: &WlDataDevice,
-        request: wl_data_device::Request,
-        _data: &(),
-        _dh: &DisplayHandle,
-        _init: &mut DataInit<'_, Self>,
-    ) {
-        if let wl_data_device::Request::SetSelection { .. } = request {
-            state.log("set_selection, which nobody will ever read");
-        }
-    }
-}
-
-impl Dispatch<WlDataSource, ()> for State {
-    fn request(
-        _state: &mut Self,
-        _client: &Client,
-        _source: &WlDataSource,
-        _request: wl_data_source::Request,
-        _data: &(),
-        _dh: &DisplayHandle,
-        _init: &mut DataInit<'_, Self>,
-    ) {
     }
 }

@@ -177,8 +177,15 @@ impl State {
         }
         let Some(surface) = surface else { return };
         self.seat.keyboard_focus = Some(surface.clone());
+        // The protocol says before; Smithay tells it afterwards.
+        if !self.config.quirks.selection_after_enter {
+            self.tell_selection();
+        }
         for keyboard in self.keyboards() {
             self.keyboard_enter(&keyboard, &surface, keys);
+        }
+        if self.config.quirks.selection_after_enter {
+            self.tell_selection();
         }
         self.log(format!("keyboard enter {keys:?}"));
     }

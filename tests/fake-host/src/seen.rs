@@ -47,6 +47,14 @@ pub struct Seen {
     pub ticks: u64,
     /// Serials of the `xdg_wm_base.pong`s received.
     pub pongs: Vec<u32>,
+    /// Every `wl_data_device.set_selection`.
+    pub selections: Vec<Selection>,
+    /// Who owns the selection.
+    pub selection_owner: SelectionOwner,
+    /// `wl_data_source`s the client has not destroyed.
+    pub sources_alive: usize,
+    /// `wl_data_offer`s the client has not destroyed.
+    pub offers_alive: usize,
     /// Protocol errors sent. Each has killed its connection.
     pub errors: Vec<ProtocolFault>,
     /// Things no compositor kills for, yet no good client does: a shown buffer destroyed, a lent
@@ -152,6 +160,29 @@ pub struct Constraint {
     pub active: bool,
     /// Not yet destroyed by the client.
     pub alive: bool,
+}
+
+/// A `wl_data_device.set_selection`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Selection {
+    /// The source's types; empty without a source.
+    pub mimes: Vec<String>,
+    /// The serial of the event that it names.
+    pub serial: u32,
+    /// It is the selection now; otherwise it was ignored.
+    pub is_taken: bool,
+}
+
+/// Who owns the selection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum SelectionOwner {
+    /// Nobody.
+    #[default]
+    Nobody,
+    /// An application of the host.
+    Host,
+    /// A client, with these types.
+    Client(Vec<String>),
 }
 
 /// A protocol error the host sent.

@@ -24,6 +24,7 @@ use crate::output::OutputState;
 use crate::record::Rect;
 use crate::seat::SeatState;
 use crate::seen::{Bound, Client, Link, ProtocolFault};
+use crate::selection::SelectionState;
 use crate::shell::Toplevel;
 use crate::surface::Surface;
 use crate::{globals, timing};
@@ -48,6 +49,7 @@ pub(crate) struct State {
     pub buffers: Vec<BufferState>,
     pub dmabuf: DmabufState,
     pub seat: SeatState,
+    pub selection: SelectionState,
     pub stopping: bool,
     socket: Option<RegistrationToken>,
     broken: Option<Broken>,
@@ -63,6 +65,11 @@ pub(crate) struct State {
 impl State {
     pub fn next_serial(&mut self) -> u32 {
         self.serial += 1;
+        self.serial
+    }
+
+    /// The newest serial sent.
+    pub fn last_serial(&self) -> u32 {
         self.serial
     }
 
@@ -250,6 +257,7 @@ fn prepare(
         buffers: Vec::new(),
         dmabuf: DmabufState::default(),
         seat,
+        selection: SelectionState::default(),
         stopping: false,
         socket: None,
         broken: builder.broken,

@@ -1,8 +1,10 @@
 //! Owns the fake Mutter: its two private D-Bus services, with the order and strictness of the real ones.
 //! It never renders: its streams are [`Producer`]s, its input goes to a [`FakeEis`] or into a log.
 
+mod clipboard;
 mod notify;
 mod options;
+mod selection;
 mod service;
 mod sessions;
 mod xml;
@@ -13,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+pub use clipboard::Writer;
 pub use options::{Call, Cast, Monitor, MutterOptions, MutterState, Notify, Source};
 
 use crate::{Bus, FakeEis, Producer, wait::Watched};
@@ -82,6 +85,29 @@ impl FakeMutter {
         )?;
         *self.service.lock().unwrap_or_else(|e| e.into_inner()) = Some(service);
         Ok(())
+    }
+
+    /// An application of the guest copies this: types, each with what writes it.
+    pub fn copy(&self, content: &[(&str, Writer)]) {
+        let content = content.iter().map(|(mime, writer)| ((*mime).to_owned(), Arc::clone(writer))).collect();
+        if let Some(service) = self.service() {
+            service.copy(Some(content));
+        }
+    }
+
+    /// No application of the guest owns the clipboard any more.
+    pub fn clear_clipboard(&self) {
+        if let Some(service) = self.service() {
+            service.copy(None);
+        }
+    }
+
+    /// An application of the guest pastes what a session owns: the end to read.
+    ///
+    /// # Errors
+    /// When no session offers this, or the one that does left the question unanswered for 15 s.
+    pub fn paste(&self, mime: &str) -> Result<std::os::fd::OwnedFd, String> {
+        self.service().ok_or("there is no Mutter")?.paste(mime)
     }
 
     /// Changes the options, for calls and streams to come.

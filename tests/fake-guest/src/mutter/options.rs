@@ -146,6 +146,10 @@ pub struct MutterState {
     pub sessions_made: u32,
     /// Sessions that ended since their client left the bus.
     pub sessions_vanished: u32,
+    /// The types that a session owns the clipboard with, if one does.
+    pub clipboard: Option<Vec<String>>,
+    /// Every SelectionWriteDone: serial, and whether that was all.
+    pub written: Vec<(u32, bool)>,
     /// `device-types` of each ConnectToEIS; `None` when not given.
     pub eis_connections: Vec<Option<u32>>,
 }

@@ -16,6 +16,7 @@ use zbus::{
 };
 
 use super::{
+    clipboard::{self, Clipboard},
     notify::{args, notify},
     options::{Call, Cast, Monitor, MutterOptions, MutterState, Notify, Source},
     sessions::{Ended, Refused, Sessions},
@@ -31,16 +32,19 @@ type Options = HashMap<String, OwnedValue>;
 
 /// One appearance of Mutter on the bus.
 pub(crate) struct Service {
-    connection: Connection,
+    pub(super) connection: Connection,
     socket: PathBuf,
     eis: Arc<FakeEis>,
     options: Arc<Mutex<MutterOptions>>,
-    watch: Watched<MutterState>,
+    pub(super) watch: Watched<MutterState>,
     sessions: Mutex<Sessions>,
+    pub(super) clipboard: Mutex<Clipboard>,
+    /// Held by whoever does something: Mutter has one thread, and nothing happens between a method's signals and its answer.
+    pub(super) turn: Mutex<()>,
 }
 
 /// What a method gives back.
-enum Answer {
+pub(super) enum Answer {
     Nothing,
     Path(String),
     Fd(std::os::fd::OwnedFd),
@@ -53,7 +57,7 @@ enum After {
     End(String),
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|e| e.into_inner())
 }
 
@@ -75,7 +79,16 @@ impl Service {
         let bus = Some("org.freedesktop.DBus");
         let at = "/org/freedesktop/DBus";
         connection.call_method(bus, at, bus, "AddMatch", &rule)?;
-        let this = Arc::new(Self { connection, socket, eis, options, watch, sessions: Mutex::default() });
+        let this = Arc::new(Self {
+            connection,
+            socket,
+            eis,
+            options,
+            watch,
+            sessions: Mutex::default(),
+            clipboard: Mutex::default(),
+            turn: Mutex::default(),
+        });
         let service = this.clone();
         thread::Builder::new()
             .name("fake-guest-mutter".into())
@@ -165,6 +178,7 @@ impl Service {
             // The one sleep of this crate: a slow shell is slow for everyone, its main loop being one thread.
             thread::sleep(delay);
         }
+        let turn = lock(&self.turn);
         let result = self.dispatch(message, &path, &interface, &member, &sender);
         let body = message.body();
         let args = match body.signature().to_string().as_str() {
@@ -203,6 +217,7 @@ impl Service {
                 After::Nothing
             }
         };
+        drop(turn);
         match after {
             After::Nothing => {}
             After::Start(streams) => {
@@ -308,6 +323,9 @@ impl Service {
                     Ok(fd) => (Answer::Fd(fd), After::Nothing),
                     Err(error) => return failed(error.to_string()),
                 }
+            }
+            ("org.gnome.Mutter.RemoteDesktop.Session", member) if clipboard::has(member) => {
+                (self.clipboard_call(path, member, message)?, After::Nothing)
             }
             ("org.gnome.Mutter.RemoteDesktop.Session", "SetKeymap") => {
                 let keymap = keymap(&args::<Options>(message)?, options.keymaps.as_ref())?;
@@ -470,6 +488,9 @@ impl Service {
             ended
         };
         let Ended { remotes, casts, streams } = ended;
+        for remote in &remotes {
+            self.clipboard_end(remote);
+        }
         if !remotes.is_empty() {
             self.eis.stream_gone();
             self.eis.disconnect();

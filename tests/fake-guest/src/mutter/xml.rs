@@ -23,6 +23,15 @@ const NOTIFY: &[Method] = &[
     ("NotifyTouchUp", &[("slot", "u")], &[]),
 ];
 
+const CLIPBOARD: &[Method] = &[
+    ("EnableClipboard", &[("options", "a{sv}")], &[]),
+    ("DisableClipboard", &[], &[]),
+    ("SetSelection", &[("options", "a{sv}")], &[]),
+    ("SelectionRead", &[("mime_type", "s")], &[("fd", "h")]),
+    ("SelectionWrite", &[("serial", "u")], &[("fd", "h")]),
+    ("SelectionWriteDone", &[("serial", "u"), ("success", "b")], &[]),
+];
+
 /// The methods of an interface at a version; `None` for an interface that is not Mutter's.
 pub(crate) fn methods(interface: &str, version: u32) -> Option<Vec<Method>> {
     const START_STOP: [Method; 2] = [("Start", &[], &[]), ("Stop", &[], &[])];
@@ -35,6 +44,7 @@ pub(crate) fn methods(interface: &str, version: u32) -> Option<Vec<Method>> {
         "org.gnome.Mutter.RemoteDesktop.Session" => {
             let mut all = START_STOP.to_vec();
             all.extend(NOTIFY);
+            all.extend(CLIPBOARD);
             if version >= 45 {
                 all.push(("ConnectToEIS", options, &[("fd", "h")]));
             }
