@@ -10,8 +10,10 @@ use tracing_subscriber::EnvFilter;
 ///
 /// One sentence when `filter` is not a filter.
 pub fn init(filter: &str) -> Result<(), String> {
+    // It warns of events that came for a source together with what ended it: pipes that both sides close, say.
+    let quiet = if filter.contains("calloop") { "" } else { ",calloop=error" };
     let filter = EnvFilter::builder()
-        .parse(filter)
+        .parse(format!("{filter}{quiet}"))
         .map_err(|error| format!("--log {filter:?} is no filter ({error}); try info or debug"))?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
