@@ -6,6 +6,7 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::{Bridge, wait_for};
+use fake_guest::{Cursor, FakeGuest, Fill, GuestOptions, Metas, MutterOptions, ProducerOptions};
 use fake_host::{FakeHost, Rect, Seen};
 use lab::{Canvas, Difference, Gnome, Image, Suite, Sway, pattern};
 
@@ -204,4 +205,55 @@ fn gnome_48_lends_its_pointer() {
 #[test]
 fn gnome_50_lends_its_pointer() {
     lends_its_pointer(Suite::Forky);
+}
+
+/// Two people with a pointer each: both look as the guest says, wherever they are, and neither minds that the other one goes.
+#[test]
+fn every_seat_has_the_guests_pointer() {
+    if lab::skip() {
+        return;
+    }
+    let host = Sway::start(640, 400);
+    host.command("seat second fallback false").expect("a second seat");
+    let producer = ProducerOptions { metas: Metas::ALL, ..Default::default() };
+    let mutter = MutterOptions { producer, ..Default::default() };
+    let guest = FakeGuest::start(GuestOptions { mutter, ..Default::default() }).expect("a guest");
+    let bridge = Bridge::start(&host.socket(), &guest.env(), &["--cursor", "host"]);
+    let producer = bridge.expect(guest.mutter.producer(SOON));
+    bridge.expect(producer.streaming(SOON));
+    // A square of one colour, as blue, green and red.
+    let send = |colour: [u8; 3]| {
+        let pixels = [colour[2], colour[1], colour[0], 255].repeat(16 * 16);
+        let cursor = Cursor { id: 1, position: (5, 5), hotspot: (0, 0), bitmap: Some(((16, 16), pixels)) };
+        let _ = producer.frame_with(Fill::Solid([255, 0, 0, 0]), move |frame| frame.cursor = Some(cursor));
+    };
+    let (here, there) = ((100, 100), (400, 300));
+    let mut first = host.hands();
+    let mut second = host.hands_of(1);
+    let shows = |what: &str, colour: [u8; 3], places: &[(u32, u32)]| {
+        let [blue, green, red] = colour.map(u32::from);
+        let expected = red << 16 | green << 8 | blue;
+        wait_for(what, SOON, || {
+            send(colour);
+            let image = host.screenshot();
+            places.iter().all(|(x, y)| image.pixel(x + 8, y + 8) & 0xff_ffff == expected).then_some(())
+        });
+    };
+    wait_for("a picture in the host", SOON, || {
+        send([0, 255, 0]);
+        (host.screenshot().pixel(600, 20) & 0xff_ffff == 0xff).then_some(())
+    });
+    let at = |hands: &mut lab::Hands, (x, y): (u32, u32)| {
+        hands.move_to(f64::from(x) + 1.0, f64::from(y));
+        hands.move_to(f64::from(x), f64::from(y));
+    };
+    at(&mut first, here);
+    at(&mut second, there);
+    shows("both pointers", [0, 255, 0], &[here, there]);
+    shows("both pointers, otherwise", [0, 255, 255], &[here, there]);
+    drop(first);
+    at(&mut second, here);
+    shows("the one that is left", [255, 255, 255], &[here]);
+    let ended = bridge.end();
+    assert!(!ended.log.contains("the host ended the connection"), "{}", ended.log);
 }

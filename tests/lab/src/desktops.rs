@@ -199,7 +199,15 @@ impl Sway {
     /// # Panics
     /// When sway refuses.
     pub fn hands(&self) -> Hands {
-        Hands::connect(&self.socket()).unwrap_or_else(|error| panic!("no hands in sway: {error}"))
+        self.hands_of(0)
+    }
+
+    /// A mouse and a keyboard of another seat, plugged in until dropped; `seat NAME fallback` as a command makes one.
+    ///
+    /// # Panics
+    /// When sway refuses.
+    pub fn hands_of(&self, seat: usize) -> Hands {
+        Hands::connect_to(&self.socket(), seat).unwrap_or_else(|error| panic!("no hands in sway: {error}"))
     }
 
     /// Runs a shell command inside, in the background.

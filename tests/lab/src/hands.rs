@@ -10,7 +10,7 @@ use std::{
 };
 
 use wayland_client::{
-    Connection, Dispatch, EventQueue, QueueHandle, WEnum, delegate_noop,
+    Connection, Dispatch, EventQueue, Proxy as _, QueueHandle, WEnum, delegate_noop,
     globals::{GlobalListContents, registry_queue_init},
     protocol::{
         wl_keyboard::{KeyState, KeymapFormat},
@@ -68,11 +68,21 @@ impl Hands {
     /// # Errors
     /// When there is no host, or it is none that lets clients do this.
     pub fn connect(socket: &Path) -> Result<Self, Box<dyn Error>> {
+        Self::connect_to(socket, 0)
+    }
+
+    /// The same, to the host's seat of that number, counted from 0 in the order in which it lists them.
+    ///
+    /// # Errors
+    /// The same, and when it has fewer seats.
+    pub fn connect_to(socket: &Path, seat: usize) -> Result<Self, Box<dyn Error>> {
         let stream = UnixStream::connect(socket).map_err(|error| format!("{}: {error}", socket.display()))?;
         let connection = Connection::from_socket(stream)?;
         let (globals, mut queue) = registry_queue_init::<State>(&connection)?;
         let handle = queue.handle();
-        let seat: WlSeat = globals.bind(&handle, 1..=1, ())?;
+        let seats = globals.contents().clone_list().into_iter().filter(|it| it.interface == WlSeat::interface().name);
+        let seat = seats.map(|it| it.name).nth(seat).ok_or("the host has no such seat")?;
+        let seat: WlSeat = globals.registry().bind(seat, 1, &handle, ());
         let _output: WlOutput = globals.bind(&handle, 1..=1, ())?;
         let pointers: ZwlrVirtualPointerManagerV1 = globals.bind(&handle, 1..=1, ())?;
         let keyboards: ZwpVirtualKeyboardManagerV1 = globals.bind(&handle, 1..=1, ())?;
