@@ -115,6 +115,7 @@ fn frames_that_do_not_fit_their_memory_never_reach_the_host() {
         world.bridge.expect(world.producer().streaming(SOON));
         world.producer().frame_with(GREEN.0, bend);
         world.counts("bad", index as i64 + 1);
+        world.heard();
         assert_eq!((world.frame_count(), world.pixel()), (frames, Some(RED.1)), "bend {index}");
     }
     // More than the memory has is for the consumer to clamp.
@@ -142,6 +143,7 @@ fn a_frame_does_not_reach_into_the_next_buffers_memory() {
             frame.chunk.size = u32::MAX;
         });
         world.counts("bad", index as i64 + 1);
+        world.heard();
         assert_eq!((world.frame_count(), world.pixel()), (frames, Some(RED.1)), "bend {index}");
     }
     world.show(BLUE);
@@ -158,6 +160,7 @@ fn frames_without_pixels_show_nothing() {
     world.producer().frame_with(GREEN.0, |frame| frame.chunk.size = 0);
     world.producer().frame_with(GREEN.0, Frame::corrupted);
     common::wait_for("the empty frames", SOON, || (world.bridge.counter("empty") == empty + 3).then_some(()));
+    world.heard();
     assert_eq!(world.frame_count(), frames);
     assert_eq!(world.pixel(), Some(RED.1));
     world.show(BLUE);
@@ -182,6 +185,7 @@ fn either_of_the_flags_that_say_corrupted_is_enough() {
         frame.chunk = right;
     });
     world.counts("empty", empty + 2);
+    world.heard();
     assert_eq!((world.frame_count(), world.pixel()), (frames, Some(RED.1)));
     world.end();
 }

@@ -328,6 +328,7 @@ fn the_guests_pointer_is_the_hosts() {
     let empty = world.bridge.counter("empty");
     pointer(&world, Cursor { bitmap: None, ..arrow(1, 0) });
     world.counts("empty", empty + 1);
+    world.heard();
     assert_eq!(world.host.look(|seen| seen.cursors.len()), cursors);
     // Its look is lost with every leave.
     for _ in 0..3 {
@@ -390,6 +391,7 @@ fn absurd_pointers_change_nothing() {
         pointer(&world, Cursor { bitmap: Some((size, vec![1; 64])), ..arrow(1, 0) });
         world.counts("empty", empty + 1 + index as i64);
     }
+    world.heard();
     assert_eq!(world.host.look(|seen| seen.cursors.len()), cursors);
     shows_arrow(&world, 1);
     // A hotspot far away is no reason to show none.

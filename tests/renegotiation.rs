@@ -153,6 +153,7 @@ fn dmabufs_that_do_not_fit_their_memory_never_reach_the_host() {
         world.bridge.expect(world.producer().streaming(SOON));
         world.producer().frame_with(GREEN.0, bend);
         world.counts("bad", index as i64 + 1);
+        world.heard();
         assert_eq!((world.frame_count(), world.pixel()), (frames, Some(RED.1)), "bend {index}");
     }
     world.show(BLUE);

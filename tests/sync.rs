@@ -3,13 +3,17 @@
 
 mod common;
 
+use std::os::fd::AsFd as _;
+use std::time::{Duration, Instant};
+
 use common::desktops::soon;
 use common::vm::on_gpu;
 use common::world::{BLUE, GREEN, LINEAR, RED, World, XR24, gpu, wolf};
-use common::{Bridge, SOON, wait_for};
+use common::{Bridge, Ended, SOON, usage, wait_for};
 use fake_guest::{Fill, ProducerOptions, Pushed, Timelines};
-use fake_host::{Builder, Dmabuf, ReleasePolicy};
+use fake_host::{Builder, Dmabuf, ReleasePolicy, Seen};
 use lab::{Canvas, Gnome, Suite};
+use wolf_bridge::video::syncobj::SyncDevice;
 
 const MANAGER: &str = "wp_linux_drm_syncobj_manager_v1";
 
@@ -28,39 +32,63 @@ fn guest(buffers: u32, timelines: Timelines) -> ProducerOptions {
     ProducerOptions { timelines, buffers: (buffers, buffers, buffers), ..gpu(&[LINEAR]) }
 }
 
-/// Every buffer is the guest's to draw in, but for this many.
+/// Every buffer is the guest's to draw in, but for this many, of which it is not told either that nobody reads them.
 fn all_come_home_but(world: &World, missing: usize) {
     let home = |s: &fake_guest::ProducerState| {
         let usable = s.free - s.unreleased;
-        (s.buffers > 0 && usable == s.buffers - missing).then_some(())
+        (s.buffers > 0 && usable == s.buffers - missing && s.unreleased + s.unreleased_out == missing).then_some(())
     };
     world.bridge.expect(world.producer().wait(home, SOON));
 }
 
+/// Sends a frame that is not drawn until the bridge has it.
+fn send_undrawn(world: &World, fill: Fill) {
+    let before = world.bridge.counter("frames_in");
+    assert!(matches!(world.producer().undrawn_frame(fill), Pushed::Sent(_)));
+    wait_for("the frame", SOON, || (world.bridge.counter("frames_in") > before).then_some(()));
+}
+
 #[test]
 fn timelines_are_handed_to_a_host_that_takes_them() {
+    on_gpu(|| handed(Timelines::Real));
+}
+
+/// As some guests have them: one to wait for, and one to signal.
+#[test]
+fn timelines_apart_are_handed_on_each_for_itself() {
     on_gpu(|| {
-        let world = World::new(syncing(), guest(3, Timelines::Real));
+        handed(Timelines::Apart);
+        let world = World::new(host(), guest(3, Timelines::Apart));
         world.settle();
-        let before = world.frame_count();
-        world.producer().animate(60.0);
-        world.bridge.expect(world.host.wait(|seen| seen.frame_count() > before + 30, soon()));
-        world.producer().stop();
-        world.show(RED);
-        world.show(GREEN);
-        // The one on the screen.
-        all_come_home_but(&world, 1);
-        let seen = world.host.seen();
-        let frames = seen.window_commits().filter(|commit| commit.buffer().is_some());
-        for commit in frames {
-            assert!(commit.acquire_point.zip(commit.release_point).is_some_and(|(acquire, release)| acquire < release));
+        for colour in [RED, GREEN, BLUE, RED, GREEN] {
+            world.show(colour);
         }
-        // Two for each of the buffers before and after the rate was settled.
-        assert!(seen.timelines <= 2 * 2 * 3, "{} timelines", seen.timelines);
-        let ended = world.end();
-        assert!(ended.log.contains("sync is explicit now"), "{}", ended.log);
-        assert_eq!((ended.counter("lent_max"), ended.counter("copied_bytes")), (0, 0), "{}", ended.log);
+        all_come_home_but(&world, 1);
+        world.end();
     });
+}
+
+fn handed(timelines: Timelines) {
+    let world = World::new(syncing(), guest(3, timelines));
+    world.settle();
+    let before = world.frame_count();
+    world.producer().animate(60.0);
+    world.bridge.expect(world.host.wait(|seen| seen.frame_count() > before + 30, soon()));
+    world.producer().stop();
+    world.show(RED);
+    world.show(GREEN);
+    // The one on the screen.
+    all_come_home_but(&world, 1);
+    let seen = world.host.seen();
+    let frames = seen.window_commits().filter(|commit| commit.buffer().is_some());
+    for commit in frames {
+        assert!(commit.acquire_point.zip(commit.release_point).is_some_and(|(acquire, release)| acquire < release));
+    }
+    // Two for each of the buffers before and after the rate was settled.
+    assert!(seen.timelines <= 2 * 2 * 3, "{} timelines", seen.timelines);
+    let ended = world.end();
+    assert!(ended.log.contains("sync is explicit now"), "{}", ended.log);
+    assert_eq!((ended.counter("lent_max"), ended.counter("copied_bytes")), (0, 0), "{}", ended.log);
 }
 
 #[test]
@@ -73,8 +101,15 @@ fn frames_that_are_never_committed_are_released() {
             for frame in 0..20 {
                 // One at a time: PipeWire loses what comes before the last one was taken, and nobody releases that.
                 let before = world.bridge.counter("frames_in");
-                world.bridge.expect(world.producer().send(Fill::Coded(frame), SOON));
-                wait_for("the frame", SOON, || (world.bridge.counter("frames_in") > before).then_some(()));
+                let (began, mut sent) = (Instant::now(), 0);
+                wait_for("the frame", SOON, || {
+                    // All the same it loses one now and then on a busy machine.
+                    if began.elapsed().as_secs() / 5 >= sent {
+                        sent += 1;
+                        world.bridge.expect(world.producer().send(Fill::Coded(frame), SOON));
+                    }
+                    (world.bridge.counter("frames_in") > before).then_some(())
+                });
             }
             // Two were committed, one waits for the host to call back.
             world.bridge.expect(world.producer().wait(|s| (s.free - s.unreleased >= 3).then_some(()), SOON));
@@ -108,25 +143,45 @@ fn frames_that_get_lost_on_their_way_are_released() {
 #[test]
 fn a_host_that_takes_no_timelines_sees_drawn_frames_only() {
     on_gpu(|| {
-        let world = World::new(host(), guest(6, Timelines::Real));
-        world.settle();
-        world.show(RED);
-        let before = world.bridge.counter("frames_in");
-        assert!(matches!(world.producer().undrawn_frame(GREEN.0), Pushed::Sent(_)));
-        wait_for("the frame", SOON, || (world.bridge.counter("frames_in") > before).then_some(()));
-        assert_eq!(world.pixel(), Some(RED.1));
-        world.producer().draw();
-        world.shows(GREEN.1);
-        // A drawn one overtakes it.
-        let before = world.bridge.counter("frames_in");
-        world.producer().undrawn_frame(RED.0);
-        wait_for("the frame", SOON, || (world.bridge.counter("frames_in") > before).then_some(()));
-        world.show(BLUE);
-        all_come_home_but(&world, 1);
-        let ended = world.end();
-        assert!(ended.log.contains("sync is waited now"), "{}", ended.log);
-        assert_eq!(ended.counter("copied_bytes"), 0);
+        let ended = sees_drawn_frames_only(World::new(host(), guest(6, Timelines::Real)));
+        assert!(!ended.log.contains("using sync files"), "{}", ended.log);
     });
+}
+
+/// Before Linux 6.6 no eventfd tells of a point.
+#[test]
+fn on_an_older_kernel_too_drawn_frames_only_are_seen() {
+    on_gpu(|| {
+        let ended = sees_drawn_frames_only(World::on_an_old_kernel(host(), guest(6, Timelines::Real)));
+        assert!(ended.log.contains("using sync files"), "{}", ended.log);
+    });
+}
+
+fn sees_drawn_frames_only(world: World) -> Ended {
+    world.settle();
+    world.show(RED);
+    let committed = world.bridge.counter("committed");
+    let sent = Instant::now();
+    send_undrawn(&world, GREEN.0);
+    world.heard();
+    assert_eq!((world.bridge.counter("committed"), world.pixel()), (committed, Some(RED.1)));
+    world.producer().draw();
+    world.shows(GREEN.1);
+    // By the alarm: whoever only gave up on it would be a second late.
+    assert!(world.last_frame().at - sent < Duration::from_secs(1), "{:?}", world.last_frame().at - sent);
+    // A drawn one overtakes it.
+    send_undrawn(&world, RED.0);
+    world.show(BLUE);
+    all_come_home_but(&world, 1);
+    // An alarm that was heard is silent again.
+    let (began, before) = (Instant::now(), usage::cpu(world.bridge.pid()));
+    std::thread::sleep(Duration::from_millis(500));
+    let used = usage::cpu(world.bridge.pid()) - before;
+    assert!(used < began.elapsed() / 4, "{used:?} of {:?} at rest", began.elapsed());
+    let ended = world.end();
+    assert!(ended.log.contains("sync is waited now"), "{}", ended.log);
+    assert_eq!(ended.counter("copied_bytes"), 0);
+    ended
 }
 
 #[test]
@@ -210,6 +265,67 @@ fn a_host_that_withdraws_its_manager_is_waited_for() {
         all_come_home_but(&world, 1);
         let ended = world.end();
         assert!(ended.log.contains("sync is waited now"), "{}", ended.log);
+    });
+}
+
+/// Two commits wait for the host's answers, and a frame that is not drawn for its turn, when the host takes no more points.
+#[test]
+fn a_frame_that_waits_undrawn_is_not_shown_to_a_host_that_waits_no_more() {
+    on_gpu(|| {
+        let world = World::new(syncing(), guest(6, Timelines::Real));
+        world.settle();
+        world.show(RED);
+        world.host.pause_frames();
+        let before = world.bridge.counter("committed");
+        wait_for("two commits", SOON, || {
+            let _ = world.producer().frame(RED.0);
+            (world.bridge.counter("committed") >= before + 2).then_some(())
+        });
+        send_undrawn(&world, GREEN.0);
+        world.host.remove_global(MANAGER);
+        wait_for("the end of it", SOON, || world.bridge.log().contains("takes no timelines any more").then_some(()));
+        world.host.resume_frames();
+        world.host.render();
+        world.bridge.expect(world.host.wait(|seen| seen.callbacks_done == seen.callbacks_asked, SOON));
+        // It hears of that before it counts a second time.
+        let _ = world.bridge.counter("committed");
+        assert_eq!(world.bridge.counter("committed"), before + 2);
+        world.show(BLUE);
+        world.end();
+    });
+}
+
+/// The protocol lets hosts tell of a release by the point alone.
+#[test]
+fn buffers_go_whose_release_is_told_by_points_alone() {
+    on_gpu(|| {
+        let world = World::new(syncing().release_by_points_alone(), guest(4, Timelines::Real));
+        world.settle();
+        world.show(RED);
+        world.show(GREEN);
+        let (buffers, first) = (world.host.look(|seen| seen.buffers.len()), world.host.look(Seen::buffers_alive));
+        assert!(first > 0 && buffers >= first);
+        // So that nothing is left to be looked after but the frame on the screen: the bridge does so every two seconds.
+        std::thread::sleep(Duration::from_millis(4500));
+        world.producer().offer(fake_guest::Offer::software());
+        wait_for("shared memory", SOON, || {
+            world.send(BLUE.0);
+            world.modifier().is_none().then_some(())
+        });
+        let gone = |seen: &Seen| seen.buffers[..buffers].iter().all(|buffer| !buffer.alive);
+        world.bridge.expect(world.host.wait(gone, SOON));
+        world.end();
+    });
+}
+
+/// The kernel gives the lowest number that is free.
+#[test]
+fn a_timeline_that_is_let_go_is_closed() {
+    on_gpu(|| {
+        let device = SyncDevice::open(None).expect("a device with timelines");
+        let timeline = timelines::Timeline::new().expect("a timeline").export().expect("a descriptor");
+        let number = || format!("{:?}", device.import(timeline.as_fd()).expect("it is one"));
+        assert_eq!(number(), number());
     });
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use tracing::{debug, info, warn};
+use tracing::{debug, info, trace, warn};
 
 use crate::bridge::Bridge;
 use crate::stats::SyncKind;
@@ -19,6 +19,9 @@ use crate::video::unfinished::{PATIENCE, Unfinished};
 /// No frame is on its way from the guest for so long.
 const TRAVEL: Duration = Duration::from_millis(500);
 
+/// So soon a held frame is looked at again that no alarm can be had for.
+const RETRY: Duration = Duration::from_millis(2);
+
 /// After so many frames in a row that were never finished the guest's timelines count as broken.
 const BROKEN: u32 = 2;
 
@@ -30,6 +33,8 @@ pub(super) struct Drawing {
     unshown: Damage,
     /// Wakes the loop when a held frame is drawn.
     alarm: Option<Alarm>,
+    /// When to look at a held frame that nothing will wake the loop for.
+    retry: Option<Instant>,
     /// Of frames that the host reads: dropped, they tell the guest that it has done so.
     lent: HashMap<BufferId, FrameSync>,
     /// When to look for frames that were lost on their way here, and how long after the last look that is.
@@ -43,7 +48,8 @@ pub(super) struct Drawing {
 impl Drawing {
     /// When [`Bridge::check_drawn`] has something to do.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.held.deadline().into_iter().chain(self.look.map(|(at, _)| at)).min()
+        let waits = [self.held.deadline(), self.retry, self.look.map(|(at, _)| at)];
+        waits.into_iter().flatten().min()
     }
 
     /// A frame was lost that came after all others: the next one has its changes too.
@@ -54,6 +60,27 @@ impl Drawing {
     /// Readable when a held frame is drawn; then [`woken`](Self::woken).
     pub(super) fn alarm_fd(&self) -> Option<BorrowedFd<'_>> {
         self.alarm.as_ref().map(|alarm| alarm.as_fd())
+    }
+
+    /// Has the loop woken when held frames are drawn. Before Linux 6.6 it takes a point whose work is submitted, of which
+    /// nothing tells: such a frame is looked at often.
+    fn watch(&mut self, now: Instant) {
+        let Self { held, alarm, retry, .. } = self;
+        *retry = None;
+        for sync in
+            held.frames().filter_map(|frame| frame.sync.as_ref()).filter(|it| !it.is_drawn() && !it.is_watched())
+        {
+            if alarm.is_none() {
+                *alarm = Alarm::new().inspect_err(|error| debug!(%error, "no alarm")).ok();
+            }
+            let watched = alarm.as_mut().is_some_and(|alarm| {
+                let watched = sync.watch(alarm);
+                watched.inspect_err(|error| trace!(%error, "a frame's acquire point cannot be watched yet")).is_ok()
+            });
+            if !watched {
+                *retry = Some(now + RETRY);
+            }
+        }
     }
 
     /// Takes note of the alarm. What is drawn is looked at in every turn.
@@ -92,9 +119,6 @@ impl Bridge {
             self.put_frame(frame);
             return;
         }
-        if !frame.is_drawn() {
-            self.watch(&frame);
-        }
         if let Some(overtaken) = self.frames.drawing.held.put(frame, now) {
             if let Some(frame) = self.frames.drawing.held.newest_mut() {
                 frame.metas.damage.add(&overtaken.metas.damage);
@@ -102,17 +126,7 @@ impl Bridge {
             self.return_unseen(overtaken);
         }
         self.check_drawn(now);
-    }
-
-    fn watch(&mut self, frame: &Frame) {
-        if self.frames.drawing.alarm.is_none() {
-            let alarm = Alarm::new().inspect_err(|error| debug!(%error, "no alarm"));
-            self.frames.drawing.alarm = alarm.ok();
-        }
-        let (Some(alarm), Some(sync)) = (&mut self.frames.drawing.alarm, &frame.sync) else { return };
-        if let Err(error) = sync.watch(alarm) {
-            debug!(%error, "a frame's acquire point cannot be watched");
-        }
+        self.frames.drawing.watch(now);
     }
 
     /// Moves on frames that are drawn by now, and does without those that never will be.
@@ -126,6 +140,9 @@ impl Bridge {
             let Some(frame) = drawn else { break };
             self.frames.drawing.late_in_row = 0;
             self.put_frame(frame);
+        }
+        if self.frames.drawing.retry.is_some_and(|at| now >= at) {
+            self.frames.drawing.watch(now);
         }
         self.look_for_lost(now);
         while let Some(late) = self.frames.drawing.held.give_up(now) {

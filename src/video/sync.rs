@@ -84,12 +84,13 @@ pub struct FrameSync {
     timelines: Rc<Timelines>,
     points: Points,
     owed: Cell<bool>,
+    watched: Cell<bool>,
 }
 
 impl FrameSync {
     /// Of a frame that was just received.
     pub fn new(timelines: Rc<Timelines>, points: Points) -> Self {
-        Self { timelines, points, owed: Cell::new(true) }
+        Self { timelines, points, owed: Cell::new(true), watched: Cell::new(false) }
     }
 
     /// Its points.
@@ -107,13 +108,20 @@ impl FrameSync {
         self.timelines.acquire.is_signalled(self.points.acquire)
     }
 
+    /// Whether an alarm will wake when it is drawn.
+    pub fn is_watched(&self) -> bool {
+        self.watched.get()
+    }
+
     /// Has the alarm wake when it is drawn.
     ///
     /// # Errors
     ///
     /// When the kernel cannot.
     pub fn watch(&self, alarm: &mut Alarm) -> io::Result<()> {
-        alarm.watch(&self.timelines.acquire, self.points.acquire)
+        alarm.watch(&self.timelines.acquire, self.points.acquire)?;
+        self.watched.set(true);
+        Ok(())
     }
 
     /// The host has taken both points, and will signal the release itself.

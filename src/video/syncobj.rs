@@ -165,9 +165,9 @@ impl Alarm {
                 Ok(()) => return Ok(()),
                 Err(error) => debug!(%error, "no eventfd for timelines; using sync files"),
             }
+            self.eventfd = None;
         }
         let file = timeline.sync_file(point)?;
-        self.eventfd = None;
         watch(&self.epoll, &file)?;
         self.files.push(file);
         Ok(())

@@ -22,6 +22,9 @@ pub const RED: (Fill, u32) = (Fill::Solid([0, 0, 255, 0]), 0xffff_0000);
 pub const GREEN: (Fill, u32) = (Fill::Solid([0, 255, 0, 0]), 0xff00_ff00);
 pub const BLUE: (Fill, u32) = (Fill::Solid([255, 0, 0, 0]), 0xff00_00ff);
 
+/// drm.h: `DRM_IOWR(0xCF, struct drm_syncobj_eventfd)`, of 24 bytes.
+const DRM_IOCTL_SYNCOBJ_EVENTFD: u32 = 3 << 30 | 24 << 16 | (b'd' as u32) << 8 | 0xcf;
+
 pub fn wolf() -> Builder {
     FakeHost::builder().wolf()
 }
@@ -48,6 +51,15 @@ impl World {
     pub fn new(host: Builder, producer: ProducerOptions) -> Self {
         let mutter = MutterOptions { producer, ..Default::default() };
         Self::with(host, GuestOptions { mutter, ..Default::default() }, &[])
+    }
+
+    /// With a bridge to which the kernel's DRM is that of Linux before 6.6.
+    pub fn on_an_old_kernel(host: Builder, producer: ProducerOptions) -> Self {
+        let host = host.start().unwrap();
+        let mutter = MutterOptions { producer, ..Default::default() };
+        let guest = FakeGuest::start(GuestOptions { mutter, ..Default::default() }).unwrap();
+        let bridge = Bridge::start_without_ioctl(DRM_IOCTL_SYNCOBJ_EVENTFD, host.socket(), &guest.env());
+        Self { host, guest, bridge }
     }
 
     /// With these arguments.
@@ -140,6 +152,12 @@ impl World {
     /// What the bridge asked of its window so far.
     pub fn requests(&self) -> Vec<Request> {
         self.host.look(|seen| seen.window().expect("a window").requests.clone())
+    }
+
+    /// Waits until the host has handled all that the bridge has asked of it so far.
+    pub fn heard(&self) {
+        let ping = self.host.ping();
+        self.bridge.expect(self.host.wait(|seen| seen.pongs.contains(&ping), SOON));
     }
 
     /// Waits until a counter has this value.

@@ -97,7 +97,8 @@ impl State {
         if !std::mem::take(&mut buffer.held) {
             return false;
         }
-        if let Some(point) = buffer.release_point.take() {
+        let point = buffer.release_point.take();
+        if let Some(point) = &point {
             point.signal();
         }
         let Some(resource) = buffer.resource.clone() else {
@@ -116,7 +117,9 @@ impl State {
             record.held = false;
             record.releases += 1;
         });
-        resource.release();
+        if point.is_none() || !self.config.releases_by_points_alone {
+            resource.release();
+        }
         true
     }
 

@@ -294,6 +294,8 @@ pub(crate) struct Config {
     pub import: ImportPolicy,
     pub bad_table: Option<BadTable>,
     pub shm_formats: Vec<u32>,
+    /// What had a release point gets no wl_buffer.release as well.
+    pub releases_by_points_alone: bool,
     pub release: ReleasePolicy,
     pub constraints: ConstraintPolicy,
     pub auto_configure: bool,
@@ -341,6 +343,7 @@ impl Builder {
                 import: ImportPolicy::Accept,
                 bad_table: None,
                 shm_formats: vec![fourcc::ARGB8888, fourcc::XRGB8888, fourcc::ABGR8888, fourcc::XBGR8888],
+                releases_by_points_alone: false,
                 release: ReleasePolicy::AtOnce,
                 constraints: ConstraintPolicy::AtOnce,
                 auto_configure: true,
@@ -479,6 +482,12 @@ impl Builder {
     /// When buffers are given back.
     pub fn release(mut self, policy: ReleasePolicy) -> Self {
         self.config.release = policy;
+        self
+    }
+
+    /// Send no `wl_buffer.release` for what was committed with a release point: the protocol leaves that open.
+    pub fn release_by_points_alone(mut self) -> Self {
+        self.config.releases_by_points_alone = true;
         self
     }
 

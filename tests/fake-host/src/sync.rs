@@ -1,11 +1,8 @@
 //! `wp_linux_drm_syncobj_v1`, with its protocol errors. Release points are signalled with the buffer's release; a commit
 //! before its acquire point is noted, not put off. Where there is no render node timelines are only counted.
 
-use std::fs::{File, OpenOptions};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
-
-use drm::control::{Device as _, syncobj};
 
 use smithay::reexports::wayland_protocols::wp::linux_drm_syncobj::v1::server::wp_linux_drm_syncobj_manager_v1::{
     self, WpLinuxDrmSyncobjManagerV1,
@@ -26,54 +23,20 @@ use crate::surface::{Pending, Surface};
 
 plain_global!(WpLinuxDrmSyncobjManagerV1);
 
+/// A client's timeline; `None` where there is no node to reach it through.
 #[derive(Debug)]
-struct Node(File);
-
-impl AsFd for Node {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
-
-impl drm::Device for Node {}
-impl drm::control::Device for Node {}
-
-impl Node {
-    fn open() -> Option<Arc<Self>> {
-        let mut nodes: Vec<_> = std::fs::read_dir("/dev/dri").ok()?.flatten().map(|node| node.path()).collect();
-        nodes.retain(|path| path.to_string_lossy().contains("renderD"));
-        nodes.sort();
-        let file = OpenOptions::new().read(true).write(true).open(nodes.first()?).ok()?;
-        Some(Arc::new(Self(file)))
-    }
-}
-
-/// A client's timeline.
-#[derive(Debug)]
-pub(crate) struct Timeline(Option<(Arc<Node>, syncobj::Handle)>);
+pub(crate) struct Timeline(Option<timelines::Timeline>);
 
 impl Timeline {
     /// `None` for what is no timeline.
-    fn import(node: Option<&Arc<Node>>, fd: &OwnedFd) -> Option<Arc<Self>> {
-        let imported = match node {
-            None => None,
-            Some(node) => Some((Arc::clone(node), node.fd_to_syncobj(fd.as_fd(), false).ok()?)),
-        };
+    fn import(fd: &OwnedFd) -> Option<Arc<Self>> {
+        let is_real = timelines::Timeline::can_be();
+        let imported = is_real.then(|| timelines::Timeline::import(fd.as_fd())).transpose().ok()?;
         Some(Arc::new(Self(imported)))
     }
 
     fn has_reached(&self, point: u64) -> bool {
-        let Some((node, handle)) = &self.0 else { return true };
-        let mut reached = [0];
-        node.syncobj_timeline_query(&[*handle], &mut reached, false).is_ok() && reached[0] >= point
-    }
-}
-
-impl Drop for Timeline {
-    fn drop(&mut self) {
-        if let Some((node, handle)) = &self.0 {
-            let _ = node.destroy_syncobj(*handle);
-        }
+        self.0.as_ref().is_none_or(|timeline| timeline.has_reached(point))
     }
 }
 
@@ -86,8 +49,8 @@ pub(crate) struct SyncPoint {
 
 impl SyncPoint {
     pub fn signal(&self) {
-        if let Some((node, handle)) = &self.timeline.0 {
-            let _ = node.syncobj_timeline_signal(&[*handle], &[self.point]);
+        if let Some(timeline) = &self.timeline.0 {
+            timeline.signal(self.point);
         }
     }
 }
@@ -146,8 +109,7 @@ impl Dispatch<WpLinuxDrmSyncobjManagerV1, ()> for State {
                 }
             }
             wp_linux_drm_syncobj_manager_v1::Request::ImportTimeline { id, fd } => {
-                let node = Node::open();
-                let Some(timeline) = Timeline::import(node.as_ref(), &fd) else {
+                let Some(timeline) = Timeline::import(&fd) else {
                     let code = wp_linux_drm_syncobj_manager_v1::Error::InvalidTimeline;
                     state.fatal(manager, code, "that is no timeline");
                     return;

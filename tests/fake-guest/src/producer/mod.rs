@@ -76,6 +76,8 @@ pub struct ProducerState {
     pub free: usize,
     /// Of those at home, buffers whose release point is not signalled: they cannot be used again.
     pub unreleased: usize,
+    /// Of those that are not, buffers whose release point is not signalled.
+    pub unreleased_out: usize,
     /// Buffers queued and not yet back.
     pub out: usize,
     /// Frames queued.

@@ -199,6 +199,8 @@ pub enum Timelines {
     None,
     /// Offered as Mutter 48 does on a GPU: each buffer's timeline is the kernel's. Needs a render node and PipeWire 1.2.
     Real,
+    /// The same, with the release points on a timeline of their own.
+    Apart,
     /// Offered, but what is handed out are no timelines.
     Unusable,
 }

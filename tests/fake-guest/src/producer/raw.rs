@@ -62,10 +62,10 @@ impl Raw {
         self.datas().len() >= 3 && self.metas().iter().any(|meta| meta.type_ == META_SYNC_TIMELINE && meta.size == 24)
     }
 
-    /// Makes the last two datas its timeline, for acquire and release.
-    pub(crate) fn add_timeline(self, fd: i64) {
+    /// Makes the last two datas its timelines, for acquire and release.
+    pub(crate) fn add_timelines(self, fds: [i64; 2]) {
         if let [.., acquire, release] = self.datas() {
-            for data in [acquire, release] {
+            for (data, fd) in [acquire, release].into_iter().zip(fds) {
                 data.type_ = DATA_SYNC_OBJ;
                 data.flags = sys::SPA_DATA_FLAG_READABLE;
                 data.fd = fd;

@@ -1,44 +1,23 @@
-//! Owns the producer's sync timelines: real ones of the kernel's, reached through the first render node there is.
-//! It knows nothing of PipeWire.
+//! Owns the producer's sync timelines, and what pretends to be one. It knows nothing of PipeWire.
 
 use std::{
-    fs::{File, OpenOptions},
     io,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
-    rc::Rc,
+    os::fd::{AsRawFd, OwnedFd},
 };
 
-use drm::control::{Device as _, syncobj};
-
-struct Node(File);
-
-impl AsFd for Node {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
-
-impl drm::Device for Node {}
-impl drm::control::Device for Node {}
-
-/// One timeline, for both points of a buffer, as Mutter has it.
+/// A timeline and the descriptor of it that the consumer gets.
 pub(crate) struct Timeline {
     /// `None` for one that is none: an ordinary file.
-    object: Option<(Rc<Node>, syncobj::Handle)>,
+    object: Option<timelines::Timeline>,
     given: OwnedFd,
 }
 
 impl Timeline {
     /// A real one.
     pub(crate) fn new() -> io::Result<Self> {
-        let mut nodes: Vec<_> = std::fs::read_dir("/dev/dri")?.flatten().map(|node| node.path()).collect();
-        nodes.retain(|path| path.to_string_lossy().contains("renderD"));
-        nodes.sort();
-        let path = nodes.first().ok_or_else(|| io::Error::other("no render node"))?;
-        let node = Rc::new(Node(OpenOptions::new().read(true).write(true).open(path)?));
-        let handle = node.create_syncobj(false)?;
-        let given = node.syncobj_to_fd(handle, false)?;
-        Ok(Self { object: Some((node, handle)), given })
+        let object = timelines::Timeline::new()?;
+        let given = object.export()?;
+        Ok(Self { object: Some(object), given })
     }
 
     /// One that nobody can use.
@@ -54,23 +33,13 @@ impl Timeline {
 
     /// Signals a point.
     pub(crate) fn signal(&self, point: u64) {
-        if let Some((node, handle)) = &self.object {
-            let _ = node.syncobj_timeline_signal(&[*handle], &[point]);
+        if let Some(object) = &self.object {
+            object.signal(point);
         }
     }
 
     /// Whether a point is signalled. One that nobody can use never is.
     pub(crate) fn has_reached(&self, point: u64) -> bool {
-        let Some((node, handle)) = &self.object else { return point == 0 };
-        let mut reached = [0];
-        node.syncobj_timeline_query(&[*handle], &mut reached, false).is_ok() && reached[0] >= point
-    }
-}
-
-impl Drop for Timeline {
-    fn drop(&mut self) {
-        if let Some((node, handle)) = &self.object {
-            let _ = node.destroy_syncobj(*handle);
-        }
+        self.object.as_ref().map_or(point == 0, |object| object.has_reached(point))
     }
 }

@@ -71,9 +71,11 @@ struct Inner {
     seq: u64,
 }
 
-/// A buffer's timeline.
+/// A buffer's timelines.
 struct Synced {
     timeline: Timeline,
+    /// `None` when the release points are on the same.
+    releases: Option<Timeline>,
     /// The points of its last frame.
     acquire: u64,
     release: u64,
@@ -82,7 +84,8 @@ struct Synced {
 impl Inner {
     /// Whether nobody reads it any more, as far as its timeline says.
     fn is_released(&self, buffer: Raw) -> bool {
-        self.synced.get(&buffer).is_none_or(|synced| synced.timeline.has_reached(synced.release))
+        let reached = |it: &Synced| it.releases.as_ref().unwrap_or(&it.timeline).has_reached(it.release);
+        self.synced.get(&buffer).is_none_or(reached)
     }
 }
 
@@ -309,14 +312,15 @@ impl Worker {
     }
 
     fn add_timeline(&self, buffer: Raw) -> std::io::Result<()> {
-        let timeline = match self.options.borrow().timelines {
+        let (timeline, releases) = match self.options.borrow().timelines {
             Timelines::None => return Ok(()),
             _ if !buffer.is_synced() => return Ok(()),
-            Timelines::Real => Timeline::new()?,
-            Timelines::Unusable => Timeline::unusable()?,
+            Timelines::Real => (Timeline::new()?, None),
+            Timelines::Apart => (Timeline::new()?, Some(Timeline::new()?)),
+            Timelines::Unusable => (Timeline::unusable()?, None),
         };
-        buffer.add_timeline(timeline.fd());
-        self.inner.borrow_mut().synced.insert(buffer, Synced { timeline, acquire: 0, release: 0 });
+        buffer.add_timelines([timeline.fd(), releases.as_ref().unwrap_or(&timeline).fd()]);
+        self.inner.borrow_mut().synced.insert(buffer, Synced { timeline, releases, acquire: 0, release: 0 });
         Ok(())
     }
 
@@ -405,13 +409,18 @@ impl Worker {
     }
 
     fn count(&self) {
-        let (free, unreleased) = {
+        let (free, unreleased, unreleased_out) = {
             let inner = self.inner.borrow();
-            (inner.free.len(), inner.free.iter().filter(|buffer| !inner.is_released(**buffer)).count())
+            let read = |is_home: bool| {
+                let buffers = inner.slots.keys().filter(|buffer| inner.free.contains(buffer) == is_home);
+                buffers.filter(|buffer| !inner.is_released(**buffer)).count()
+            };
+            (inner.free.len(), read(true), read(false))
         };
         self.watch.update(|s| {
             s.free = free;
             s.unreleased = unreleased;
+            s.unreleased_out = unreleased_out;
             s.out = s.buffers.saturating_sub(free);
         });
     }
