@@ -1,9 +1,11 @@
 //! GNOME's keyboard layout: SetKeymap where Mutter has it (from 50 on), else the desktop's own setting of its input
 //! sources. What goes wrong costs a line in the log; the guest keeps the layout it has.
 //!
-//! A keymap of SetKeymap ends with the session. The setting is the desktop's, and stays: what would put it back
-//! does not run after a crash, and the same person's keyboard is there the next time.
+//! Mutter keeps a keymap of SetKeymap when the session ends (seen on 50), so it is taken back before, as far as there
+//! is a before. The setting is the desktop's, and stays: what would put it back does not run after a crash either, and
+//! the same person's keyboard is there the next time.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Write as _;
@@ -24,11 +26,13 @@ const TEXT_V1: u32 = 1;
 /// Where XKB keeps its list of layouts, below its root.
 const LIST: &str = "rules/evdev.lst";
 
-/// Does what is asked for, one after the other, for ever; `answered` hears of every layout that is done with.
+/// Does what is asked for, one after the other, for ever. `ours` tells whether Mutter has a keymap of the session;
+/// `answered` hears of every layout that is done with.
 pub(super) async fn follow(
     keymaps: &Keymaps,
     remote: &RemoteDesktopSessionProxy<'_>,
     methods: &[String],
+    ours: &Cell<bool>,
     answered: impl Fn(),
 ) -> String {
     let takes_keymaps = methods.iter().any(|method| method == "SetKeymap") && supports_text(remote).await;
@@ -36,7 +40,7 @@ pub(super) async fn follow(
         match keymaps.next().await {
             Request::Layout(wanted) => {
                 match takes_keymaps {
-                    true => set_keymap(remote, &wanted).await,
+                    true => set_keymap(remote, &wanted, ours).await,
                     false => set_sources(&wanted).await,
                 }
                 answered();
@@ -63,7 +67,7 @@ async fn supports_text(remote: &RemoteDesktopSessionProxy<'_>) -> bool {
     lists("supported-keymap-types", XKB) && lists("supported-xkb-keymap-formats", TEXT_V1)
 }
 
-async fn set_keymap(remote: &RemoteDesktopSessionProxy<'_>, wanted: &Wanted) {
+async fn set_keymap(remote: &RemoteDesktopSessionProxy<'_>, wanted: &Wanted, ours: &Cell<bool>) {
     let file = match sealed(wanted.keymap.text()) {
         Ok(file) => file,
         Err(error) => return warn!("no memory file for a keymap ({error}); the guest's layout stays"),
@@ -73,12 +77,22 @@ async fn set_keymap(remote: &RemoteDesktopSessionProxy<'_>, wanted: &Wanted) {
         ("xkb-keymap-format", Value::from(TEXT_V1)),
         ("xkb-keymap", Value::from(Fd::from(file))),
         ("xkb-keymap-layout-index", Value::from(wanted.group)),
-        // Or the shell's own setting takes over again with its next reason to look at it.
-        ("lock-keymap", Value::from(true)),
     ]);
+    // Never `lock-keymap`: the lock outlives its session, and refuses every one to come (seen on 50).
     match remote.set_keymap(options).await {
-        Ok(()) => info!("the guest's keyboard layout is {:?} now", wanted.keymap),
+        Ok(()) => {
+            ours.set(true);
+            info!("the guest's keyboard layout is {:?} now", wanted.keymap);
+        }
         Err(error) => warn!("Mutter refused SetKeymap ({error}); the guest's layout stays"),
+    }
+}
+
+/// Takes a keymap of the session back, without waiting for an answer.
+pub(super) async fn give_back(remote: &RemoteDesktopSessionProxy<'_>, ours: &Cell<bool>) {
+    if ours.take() {
+        // Without a type: the desktop's own counts again. Leaving comes right after, whatever comes of this.
+        let _ = remote.reset_keymap(HashMap::new()).await;
     }
 }
 

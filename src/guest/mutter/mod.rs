@@ -3,6 +3,7 @@
 //! The interfaces are private and unversioned (`protocols/*.xml` has the facts), so features are found by
 //! introspection. Every call comes from one connection, which lives as long as the session.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::os::fd::AsFd as _;
 use std::pin::pin;
@@ -246,7 +247,9 @@ async fn make_and_keep(
         }
     };
     // These two never end; they are here to be polled.
-    let layouts = keymap::follow(&keymaps, &remote, &methods, || report(SessionEvent::LayoutAnswered(number)));
+    let has_our_keymap = Cell::new(false);
+    let layouts =
+        keymap::follow(&keymaps, &remote, &methods, &has_our_keymap, || report(SessionEvent::LayoutAnswered(number)));
     let locks = locks::watch(connection, &path, &remote, |locks| report(SessionEvent::Locks(number, locks)));
     let clipboard = async {
         if let Some(signals) = signals {
@@ -269,6 +272,7 @@ async fn make_and_keep(
         Err(_) => {
             // What was pressed is released by the last calls; they must not be lost with the session.
             send_waiting(&last_calls, &remote, stream_path.as_str()).await;
+            keymap::give_back(&remote, &has_our_keymap).await;
             // Leaving the bus would end the session as well, but looks like a crash.
             let _ = remote.stop().await;
             "ended by us".to_owned()

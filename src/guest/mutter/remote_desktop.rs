@@ -37,6 +37,10 @@ pub trait RemoteDesktopSession {
 
     fn set_keymap(&self, options: HashMap<&str, Value<'_>>) -> zbus::Result<()>;
 
+    // At the end, when nobody waits any more.
+    #[zbus(name = "SetKeymap", no_reply)]
+    fn reset_keymap(&self, options: HashMap<&str, Value<'_>>) -> zbus::Result<()>;
+
     fn set_keymap_layout_index(&self, index: u32) -> zbus::Result<()>;
 
     fn start(&self) -> zbus::Result<()>;

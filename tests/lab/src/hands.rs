@@ -68,7 +68,7 @@ impl Hands {
     /// # Errors
     /// When there is no host, or it is none that lets clients do this.
     pub fn connect(socket: &Path) -> Result<Self, Box<dyn Error>> {
-        Self::connect_to(socket, 0)
+        Self::connect_with(socket, 0, "us")
     }
 
     /// The same, to the host's seat of that number, counted from 0 in the order in which it lists them.
@@ -76,6 +76,14 @@ impl Hands {
     /// # Errors
     /// The same, and when it has fewer seats.
     pub fn connect_to(socket: &Path, seat: usize) -> Result<Self, Box<dyn Error>> {
+        Self::connect_with(socket, seat, "us")
+    }
+
+    /// The same with a keyboard of another layout; [`type_text`](Self::type_text) still presses the keys of a US one.
+    ///
+    /// # Errors
+    /// The same, and when there is no such layout.
+    pub fn connect_with(socket: &Path, seat: usize, layout: &str) -> Result<Self, Box<dyn Error>> {
         let stream = UnixStream::connect(socket).map_err(|error| format!("{}: {error}", socket.display()))?;
         let connection = Connection::from_socket(stream)?;
         let (globals, mut queue) = registry_queue_init::<State>(&connection)?;
@@ -91,8 +99,8 @@ impl Hands {
 
         let context = xkb::Context::new(xkb::CONTEXT_NO_FLAGS);
         let keymap =
-            xkb::Keymap::new_from_names(&context, "evdev", "pc105", "us", "", None, xkb::KEYMAP_COMPILE_NO_FLAGS)
-                .ok_or("xkbcommon has no US keymap here (is xkb-data installed?)")?;
+            xkb::Keymap::new_from_names(&context, "evdev", "pc105", layout, "", None, xkb::KEYMAP_COMPILE_NO_FLAGS)
+                .ok_or("xkbcommon has no such keymap here (is xkb-data installed?)")?;
         let mut text = keymap.get_as_string(xkb::KEYMAP_FORMAT_TEXT_V1).into_bytes();
         text.push(0);
         let length = u32::try_from(text.len())?;

@@ -134,6 +134,8 @@ pub struct MutterState {
     pub notified: Vec<Notify>,
     /// Keymaps set by SetKeymap: their text, initial layout, and whether they are locked.
     pub keymaps: Vec<(String, u32, bool)>,
+    /// The session whose keymap it is, and whether it is locked; `None` for the desktop's own.
+    pub keymap_owner: Option<(String, bool)>,
     /// Indices set by SetKeymapLayoutIndex.
     pub layout_indices: Vec<u32>,
     /// Remote desktop sessions alive, by path.

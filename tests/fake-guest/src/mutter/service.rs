@@ -328,7 +328,19 @@ impl Service {
                 (self.clipboard_call(path, member, message)?, After::Nothing)
             }
             ("org.gnome.Mutter.RemoteDesktop.Session", "SetKeymap") => {
-                let keymap = keymap(&args::<Options>(message)?, options.keymaps.as_ref())?;
+                let given = args::<Options>(message)?;
+                if self.watch.read(|s| s.keymap_owner.as_ref().is_some_and(|(owner, locked)| *locked && owner != path))
+                {
+                    return failed("Keymap locked by other owner");
+                }
+                if !given.contains_key("keymap-type") {
+                    self.eis.set_keymap(Some(crate::KEYMAP_US));
+                    self.watch.update(|s| s.keymap_owner = None);
+                    return Ok((Answer::Nothing, After::Nothing));
+                }
+                let keymap = keymap(&given, options.keymaps.as_ref())?;
+                // Kept, and locked, when the session has long ended: so it is on 50.
+                self.watch.update(|s| s.keymap_owner = Some((path.to_owned(), keymap.2)));
                 // As the real one does before it answers.
                 self.eis.set_keymap(Some(&keymap.0));
                 self.watch.update(|s| s.keymaps.push(keymap));

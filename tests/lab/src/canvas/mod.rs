@@ -419,6 +419,11 @@ impl Canvas {
         self.shared.note(|seen| seen.input.clear());
     }
 
+    /// Forgets what it has seen of this key.
+    pub fn forget_key(&self, key: u32) {
+        self.shared.note(|seen| seen.input.retain(|event| !matches!(event, Input::Key { code, .. } if *code == key)));
+    }
+
     /// Waits until `look` finds what it looks for.
     ///
     /// # Errors
