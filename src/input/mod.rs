@@ -1,5 +1,5 @@
 //! The input path, host to guest: what the host sends becomes an [`event::InputEvent`]; the pure
-//! modules ([`held`], [`geometry`], [`pointer`], [`scroll`], [`waiting`], [`locks`]) decide, the sinks ([`ei`], [`notify`])
+//! modules ([`held`], [`geometry`], [`mod@pointer`], [`scroll`], [`waiting`], [`locks`]) decide, the sinks ([`ei`], [`notify`])
 //! send.
 //! Nothing here knows of windows, surfaces or frames.
 
