@@ -8,7 +8,7 @@ use std::process::Command;
 use common::{Bridge, SOON, wait_for};
 use fake_host::FakeHost;
 use lab::{Gnome, Suite};
-use zbus_xml::{Arg, Interface, Node};
+use zbus_xml::{Annotation, Arg, Interface, Node};
 
 /// The annotation that gives the release a member came with.
 const SINCE: &str = "dev.wolf_bridge.Since";
@@ -28,17 +28,20 @@ fn members(interface: &Interface<'_>, version: u32) -> Vec<String> {
         };
         args.iter().map(line).collect()
     };
+    let is_there = |annotations: &[Annotation]| {
+        let since = annotations.iter().find(|it| it.name() == SINCE).map_or("0", |it| it.value());
+        since.parse::<u32>().expect("a release") <= version
+    };
     let mut lines = Vec::new();
     for method in interface.methods() {
-        let since = method.annotations().iter().find(|it| it.name() == SINCE).map_or("0", |it| it.value());
-        if since.parse::<u32>().expect("a release") <= version {
+        if is_there(method.annotations()) {
             lines.push(format!("method {} {:?}", method.name(), args(method.args(), "in")));
         }
     }
     for signal in interface.signals() {
         lines.push(format!("signal {} {:?}", signal.name(), args(signal.args(), "out")));
     }
-    for property in interface.properties() {
+    for property in interface.properties().iter().filter(|it| is_there(it.annotations())) {
         lines.push(format!("property {} {:?}", property.name(), property.ty()));
     }
     lines
