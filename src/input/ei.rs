@@ -495,10 +495,13 @@ impl EiSink {
         any
     }
 
+    /// Lets go of every finger: what they did so far is void where the server knows how to be told so.
     fn release_touches(&mut self) -> bool {
+        // A down and its end in one frame are illegal.
+        self.frame_touch();
         let mut any = false;
         while let Some(slot) = self.touches.pop() {
-            any |= self.touch(|touch| touch.up(slot));
+            any |= self.touch(|touch| if touch.version() >= 2 { touch.cancel(slot) } else { touch.up(slot) });
         }
         self.frame_touch();
         any

@@ -34,7 +34,10 @@ impl Edge {
         }
         let inside = if !self.goes_further && size > 2.0 && at == clamp { size } else { at };
         let inside = if inside.is_finite() { inside } else { 0.0 };
-        start + (inside * length / size).clamp(0.0, (length - LAST).max(0.0))
+        let at = start + (inside * length / size).clamp(0.0, (length - LAST).max(0.0));
+        // It goes out as an f32: in a region far out or very large the nearest one may be its very end, which is outside.
+        let end = start + length;
+        if f64::from(at as f32) < end { at } else { f64::from((end as f32).next_down()).max(start) }
     }
 }
 
@@ -134,8 +137,10 @@ mod tests {
         ) {
             let region = Region { x: left.into(), y: top.into(), width: w.into(), height: h.into() };
             let (px, py) = mapper(width, height).map(x, y, &region).unwrap();
-            prop_assert!(px >= region.x && px < region.x + region.width);
-            prop_assert!(py >= region.y && py < region.y + region.height);
+            for (x, y) in [(px, py), (f64::from(px as f32), f64::from(py as f32))] {
+                prop_assert!(x >= region.x && x < region.x + region.width, "{} in {:?}", x, region);
+                prop_assert!(y >= region.y && y < region.y + region.height, "{} in {:?}", y, region);
+            }
         }
     }
 }

@@ -33,6 +33,9 @@ const LAYOUT_PATIENCE: Duration = Duration::from_millis(1000);
 
 /// So long after its answer the guest may still be about to make its keyboard anew.
 const LAYOUT_SETTLES: Duration = Duration::from_millis(300);
+/// No monitor is larger (INT32_MAX stands for "anything", seen of gamescope).
+const ENDLESS: f64 = (1u32 << 30) as f64;
+
 /// Events on their way since the first of them came from the host.
 #[derive(Clone, Copy, Debug)]
 struct Sending {
@@ -298,7 +301,7 @@ impl InputPath {
     }
 
     /// Whether the guest reads more slowly than the host writes: what is sent then would wait beyond all bounds.
-    fn is_full(&self) -> bool {
+    pub fn is_full(&self) -> bool {
         match &self.sink {
             Sink::None => false,
             Sink::Ei(sink) => sink.is_full(),
@@ -372,7 +375,12 @@ impl InputPath {
 
     fn region(&self, need: Need) -> Option<Region> {
         match &self.sink {
-            Sink::Ei(sink) => sink.region(need),
+            Sink::Ei(sink) => {
+                let region = sink.region(need)?;
+                // gamescope has one region without end: it takes the stream's pixels.
+                let is_endless = region.width.max(region.height) >= ENDLESS;
+                if is_endless { self.stream.or(Some(region)) } else { Some(region) }
+            }
             _ => self.stream,
         }
     }

@@ -13,6 +13,7 @@ pub(crate) struct OpenFrame {
     released: Vec<u32>,
     scrolled: (bool, bool),
     discrete: bool,
+    touched: Vec<u32>,
 }
 
 /// Notes an event of `number` and judges it.
@@ -92,6 +93,7 @@ fn judge(
         };
     match input {
         Input::MotionAbsolute(x, y) if !inside => return Input::MotionDropped(x, y),
+        // What follows on it is nobody's either.
         Input::TouchDown(id, x, y) if !inside => return Input::TouchDropped(id, x, y),
         Input::Key(code, true) | Input::Button(code, true) => {
             let held = match kind {
@@ -132,10 +134,23 @@ fn judge(
             wrong.push("scroll_stop on an axis that moved in this frame".into());
         }
         Input::TouchDown(id, ..) => {
-            device.touches.insert(id);
+            if !device.touches.insert(id) {
+                wrong.push(format!("touch {id} down while it is down"));
+            }
+            open.touched.push(id);
+        }
+        Input::TouchMotion(id, ..) => {
+            if !device.touches.contains(&id) {
+                wrong.push(format!("touch {id} moved without a down"));
+            }
         }
         Input::TouchUp(id) | Input::TouchCancel(id) => {
-            device.touches.remove(&id);
+            if !device.touches.remove(&id) {
+                wrong.push(format!("touch {id} up without a down"));
+            }
+            if open.touched.contains(&id) {
+                wrong.push(format!("touch {id} down and up in one frame"));
+            }
         }
         Input::StartEmulating(sequence) => {
             if !device.resumed {
