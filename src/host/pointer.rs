@@ -52,6 +52,10 @@ impl Host {
     }
 
     fn lock(&self, extra: &mut SeatPointer, pointer: &WlPointer, of: OfSeat) {
+        // A locked pointer of which no distances are told would tell nothing at all.
+        if extra.relative.is_none() {
+            return;
+        }
         let window = self.window.as_ref().map(|window| window.surface());
         if let (Some(constraints), Some(surface), None) = (&self.extras.constraints, window, &extra.lock) {
             // It takes force whenever the pointer is over the window.

@@ -7,6 +7,7 @@ mod devices;
 mod held;
 mod keys;
 mod layouts;
+mod locked;
 mod locks;
 mod pointer;
 mod scroll;
@@ -36,6 +37,7 @@ const BOTH: [Way; 2] = [Way::Eis, Way::Notify];
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Got {
     Motion(f64, f64),
+    Relative(f64, f64),
     /// Outside every region: the guest drops it.
     Dropped(f64, f64),
     Button(u32, bool),
@@ -232,6 +234,7 @@ fn assert_clean(eis: &EisState) {
 fn from_eis(logged: &fake_guest::Logged) -> Option<Got> {
     Some(match (logged.input, logged.kind) {
         (Input::MotionAbsolute(x, y), _) => Motion(x.into(), y.into()),
+        (Input::Motion(dx, dy), _) => Got::Relative(dx.into(), dy.into()),
         (Input::MotionDropped(x, y) | Input::TouchDropped(_, x, y), _) => Got::Dropped(x.into(), y.into()),
         (Input::Button(code, down), DeviceKind::Pointer) => Button(code, down),
         (Input::Button(code, down), _) => Got::ButtonOnAbsolute(code, down),
@@ -251,6 +254,7 @@ fn from_notify(call: &Notify) -> Option<Got> {
         Notify::MotionAbsolute(_, x, y) => Motion(*x, *y),
         // The one that takes the blow of the first call.
         Notify::MotionRelative(0.0, 0.0) => return None,
+        Notify::MotionRelative(dx, dy) => Got::Relative(*dx, *dy),
         Notify::Button(code, down) => Button(*code as u32, *down),
         Notify::AxisDiscrete(0, steps) => Scroll(0.0, f64::from(*steps) * 10.0),
         Notify::AxisDiscrete(_, steps) => Scroll(f64::from(*steps) * 10.0, 0.0),

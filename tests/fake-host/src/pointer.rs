@@ -156,7 +156,7 @@ impl State {
         let persistent = matches!(lifetime, WEnum::Value(Lifetime::Persistent));
         let lock = matches!(object, ConstraintObject::Lock(_));
         let number = self.notes.note(|seen| {
-            seen.constraints.push(Constraint { lock, persistent, active: false, alive: true });
+            seen.constraints.push(Constraint { hint: None, lock, persistent, active: false, alive: true });
             seen.constraints.len() - 1
         });
         self.log(format!("constraint {number}, lock {lock}"));
@@ -256,14 +256,18 @@ impl Dispatch<ZwpPointerConstraintsV1, ()> for State {
 
 impl Dispatch<ZwpLockedPointerV1, ()> for State {
     fn request(
-        _state: &mut Self,
+        state: &mut Self,
         _client: &Client,
-        _lock: &ZwpLockedPointerV1,
-        _request: zwp_locked_pointer_v1::Request,
+        lock: &ZwpLockedPointerV1,
+        request: zwp_locked_pointer_v1::Request,
         _data: &(),
         _dh: &DisplayHandle,
         _init: &mut DataInit<'_, Self>,
     ) {
+        let zwp_locked_pointer_v1::Request::SetCursorPositionHint { surface_x, surface_y } = request else { return };
+        let is_it = |c: &&ConstraintState| matches!(&c.object, ConstraintObject::Lock(mine) if mine.id() == lock.id());
+        let Some(number) = state.seat.constraints.iter().find(is_it).map(|c| c.number) else { return };
+        state.notes.note(|seen| seen.constraints[number].hint = Some((surface_x, surface_y)));
     }
 
     fn destroyed(state: &mut Self, _client: ClientId, lock: &ZwpLockedPointerV1, _data: &()) {

@@ -150,8 +150,10 @@ pub enum ImportAnswer {
 }
 
 /// A pointer constraint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Constraint {
+    /// Where a lock's pointer is to be when it is let go, as its client said last.
+    pub hint: Option<(f64, f64)>,
     /// Lock (true) or confinement (false).
     pub lock: bool,
     /// Lasts over deactivations.

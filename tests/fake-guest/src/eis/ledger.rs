@@ -139,10 +139,8 @@ fn judge(
             }
             open.touched.push(id);
         }
-        Input::TouchMotion(id, ..) => {
-            if !device.touches.contains(&id) {
-                wrong.push(format!("touch {id} moved without a down"));
-            }
+        Input::TouchMotion(id, ..) if !device.touches.contains(&id) => {
+            wrong.push(format!("touch {id} moved without a down"));
         }
         Input::TouchUp(id) | Input::TouchCancel(id) => {
             if !device.touches.remove(&id) {
