@@ -407,7 +407,7 @@ fn a_guest_that_does_not_read_costs_motion_and_nothing_else() {
             path.push(Instant::now(), InputEvent::RelativeMotion { dx: 1.0, dy: -0.5 });
             path.push(Instant::now(), InputEvent::PointerFrame);
             if pushed % 1000 == 999 {
-                let pressed = pushed / 1000 % 2 == 0;
+                let pressed = (pushed / 1000).is_multiple_of(2);
                 path.push(Instant::now(), InputEvent::Button { code: 0x110, pressed });
                 path.push(Instant::now(), InputEvent::Key { code: 30, pressed });
             }

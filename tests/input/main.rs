@@ -243,7 +243,8 @@ fn from_eis(logged: &fake_guest::Logged) -> Option<Got> {
         (Input::Key(code, down), _) => Key(code, down),
         (Input::TouchDown(id, x, y), _) => TouchDown(id, x.into(), y.into()),
         (Input::TouchMotion(id, x, y), _) => TouchMotion(id, x.into(), y.into()),
-        (Input::TouchUp(id), _) => TouchUp(id),
+        // Mutter takes one for the other, and there is no cancel among the calls.
+        (Input::TouchUp(id) | Input::TouchCancel(id), _) => TouchUp(id),
         (Input::Frame(_) | Input::StartEmulating(_) | Input::StopEmulating | Input::Ready, _) => return None,
         _ => Got::Other,
     })
