@@ -154,10 +154,12 @@ impl World {
         self.host.look(|seen| seen.window().expect("a window").requests.clone())
     }
 
-    /// Waits until the host has handled all that the bridge has asked of it so far.
+    /// Waits until the host has handled all that the bridge has asked of it so far, and what the bridge made of its answers.
     pub fn heard(&self) {
-        let ping = self.host.ping();
-        self.bridge.expect(self.host.wait(|seen| seen.pongs.contains(&ping), SOON));
+        for _ in 0..2 {
+            let ping = self.host.ping();
+            self.bridge.expect(self.host.wait(|seen| seen.pongs.contains(&ping), SOON));
+        }
     }
 
     /// Waits until a counter has this value.
