@@ -176,7 +176,7 @@ impl Bridge {
                     let token = self.handle.insert_source(source, |_, _, bridge: &mut Bridge| {
                         if let Err(error) = bridge.input.read() {
                             bridge.input_lost = Some(error);
-                            return Ok(PostAction::Disable);
+                            return Ok(PostAction::Remove);
                         }
                         Ok(PostAction::Continue)
                     });
