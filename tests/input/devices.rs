@@ -148,8 +148,7 @@ fn an_eis_server_that_leaves_is_connected_again() {
         assert_eq!(state.violations, Vec::<String>::new());
         assert_eq!(state.held(), Vec::<String>::new());
         assert_eq!(world.host.look(|seen| seen.windows.len()), 1, "the window stays");
-        let ended = world.end();
-        assert!(!ended.log.contains("unregister"), "{}", ended.log);
+        world.end();
     }
 }
 
