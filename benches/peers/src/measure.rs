@@ -20,8 +20,8 @@ const SOON: Duration = Duration::from_secs(30);
 /// So long frames may not appear before they are sent anew.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// So long everything runs before it is measured.
-const WARM_UP: Duration = Duration::from_secs(2);
+/// So long everything runs before it is measured; a real desktop takes longer to settle.
+const WARM_UP: Duration = Duration::from_secs(1);
 
 /// What was seen of one peer in one turn.
 #[derive(Debug, Default)]
@@ -104,7 +104,7 @@ pub fn run(case: &Case, peer: Peer, bridge: &Path, length: Duration) -> Result<S
     let places = Places { bridge, host: host.socket(), dir: dir.path() };
     let mut running = Running::start(case, peer, places, lab::patience(SOON))?;
     show(&mut running, &arrivals)?;
-    thread::sleep(WARM_UP);
+    thread::sleep(if case.needs_desktop() { WARM_UP * 2 } else { WARM_UP });
 
     let before = (now(), cpu_ns(running.pid())?, running.guest.made());
     thread::sleep(length);
