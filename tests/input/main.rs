@@ -10,6 +10,7 @@ mod layouts;
 mod locked;
 mod locks;
 mod pointer;
+mod random;
 mod scroll;
 mod touch;
 
