@@ -85,6 +85,30 @@ fn gnome_48_in_weston_on_a_gpu() {
     on_gpu(|| gnome_in(HostKind::Weston));
 }
 
+/// Sway takes no timelines, so that GNOME's frames are waited for here: by sync files, before Linux 6.6.
+#[test]
+fn gnome_48_in_sway_on_an_older_kernel() {
+    on_gpu(|| {
+        with_gnome(|gnome| {
+            let host = RealHost::start_with(HostKind::Sway, 960, 540, lab::ON_GPU);
+            let bridge = Bridge::start_on_an_old_kernel(&host.socket(), &gnome.env());
+            wait_for("a picture in the host", soon(), || (!host.screenshot().is_uniform()).then_some(()));
+            let canvas = Canvas::open(&gnome.wayland_socket(), 7);
+            bridge.expect(canvas.wait_for_size(960, 540, soon()));
+            canvas.animate(true);
+            bridge.expect(canvas.wait(soon(), |seen| (seen.shown > 40).then_some(())));
+            canvas.animate(false);
+            canvas.show(8);
+            shows(&host, 960, 540, 8);
+            let ended = bridge.end();
+            assert!(ended.log.contains("sync is waited now"), "{}", ended.log);
+            assert!(ended.log.contains("using sync files"), "{}", ended.log);
+            assert!(!ended.log.contains("does not finish a frame"), "{}", ended.log);
+            println!("{}", ended.log.lines().rfind(|it| it.contains("counters")).unwrap());
+        });
+    });
+}
+
 fn run(program: &str, args: &[&str]) {
     let ended = Command::new(program).args(args).status();
     assert!(ended.as_ref().is_ok_and(std::process::ExitStatus::success), "{program} {args:?}: {ended:?}");

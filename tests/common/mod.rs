@@ -86,11 +86,11 @@ impl Bridge {
         Self::spawn(command, &all, &[&["--host", host], args].concat())
     }
 
-    /// As [`start`](Self::start), on a kernel that does not know this ioctl.
-    pub fn start_without_ioctl<K: AsRef<str>, V: AsRef<str>>(ioctl: u32, host: &Path, env: &[(K, V)]) -> Self {
+    /// As [`start`](Self::start), with a DRM to it as that of Linux before 6.6.
+    pub fn start_on_an_old_kernel<K: AsRef<str>, V: AsRef<str>>(host: &Path, env: &[(K, V)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wolf-bridge"));
         // SAFETY: between fork and exec it makes two system calls and touches nothing but its own stack.
-        unsafe { command.pre_exec(move || seccomp::deny_ioctl(ioctl)) };
+        unsafe { command.pre_exec(move || seccomp::deny_ioctl(seccomp::DRM_IOCTL_SYNCOBJ_EVENTFD)) };
         Self::spawn(command, env, &["--host", host.to_str().expect("tests use plain paths")])
     }
 

@@ -2,6 +2,9 @@
 
 use std::io;
 
+/// drm.h: `DRM_IOWR(0xCF, struct drm_syncobj_eventfd)`, of 24 bytes. New in Linux 6.6.
+pub const DRM_IOCTL_SYNCOBJ_EVENTFD: u32 = 3 << 30 | 24 << 16 | (b'd' as u32) << 8 | 0xcf;
+
 /// Has this process's ioctls of this number fail with EINVAL from now on, as DRM answers one that it does not know.
 pub fn deny_ioctl(number: u32) -> io::Result<()> {
     // Offsets in struct seccomp_data, linux/seccomp.h: the call's number, and the lower half of its second argument.

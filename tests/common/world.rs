@@ -22,9 +22,6 @@ pub const RED: (Fill, u32) = (Fill::Solid([0, 0, 255, 0]), 0xffff_0000);
 pub const GREEN: (Fill, u32) = (Fill::Solid([0, 255, 0, 0]), 0xff00_ff00);
 pub const BLUE: (Fill, u32) = (Fill::Solid([255, 0, 0, 0]), 0xff00_00ff);
 
-/// drm.h: `DRM_IOWR(0xCF, struct drm_syncobj_eventfd)`, of 24 bytes.
-const DRM_IOCTL_SYNCOBJ_EVENTFD: u32 = 3 << 30 | 24 << 16 | (b'd' as u32) << 8 | 0xcf;
-
 pub fn wolf() -> Builder {
     FakeHost::builder().wolf()
 }
@@ -58,7 +55,7 @@ impl World {
         let host = host.start().unwrap();
         let mutter = MutterOptions { producer, ..Default::default() };
         let guest = FakeGuest::start(GuestOptions { mutter, ..Default::default() }).unwrap();
-        let bridge = Bridge::start_without_ioctl(DRM_IOCTL_SYNCOBJ_EVENTFD, host.socket(), &guest.env());
+        let bridge = Bridge::start_on_an_old_kernel(host.socket(), &guest.env());
         Self { host, guest, bridge }
     }
 
