@@ -141,6 +141,9 @@ fn through_the_bridge(way: Way, steps: &[Step]) {
             assert_eq!(guest.eis.state().left_held, before, "what was down was released by its end");
         }
         Way::Notify => {
+            // Its last calls may be on their way still.
+            let over = |state: &fake_guest::MutterState| state.remote_sessions.is_empty().then_some(());
+            guest.mutter.wait(over, SOON).unwrap();
             let all: Vec<Got> = guest.mutter.state().notified.iter().filter_map(from_notify).collect();
             assert_eq!(held(&all), Vec::<Got>::new());
         }
