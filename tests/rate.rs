@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::SOON;
 use common::world::{RED, World, wolf};
+use common::{SOON, wait_for};
 use fake_guest::{GuestOptions, Monitor, MutterOptions};
 use fake_host::{Builder, Output};
 
@@ -62,6 +62,21 @@ fn a_new_size_takes_both_steps_again() {
     assert_eq!(rates(&world), [(60, 1), (1000, 1), (75, 1), (1000, 1)]);
     no_frame_is_too_early(&world);
     world.end();
+}
+
+#[test]
+fn a_new_rate_alone_has_to_wait_and_is_told() {
+    let world = World::with_args(small(), &[]);
+    world.settle();
+    world.host.set_output_mode(160, 120, 75_000);
+    wait_for("a word about it", SOON, || world.bridge.log().contains("rate is 75 Hz now").then_some(()));
+    assert_eq!(rates(&world), [(60, 1), (1000, 1)]);
+    world.host.set_output_mode(200, 150, 75_000);
+    world.has_size(200, 150);
+    world.settle();
+    assert_eq!(rates(&world), [(60, 1), (1000, 1), (75, 1), (1000, 1)]);
+    let ended = world.end();
+    assert_eq!(ended.log.matches("until its size changes").count(), 1, "{}", ended.log);
 }
 
 #[test]

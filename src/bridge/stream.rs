@@ -192,13 +192,25 @@ impl Bridge {
     pub(super) fn window_resized(&mut self, size: WindowSize) {
         debug!(?size, "window size");
         self.input.set_window(size.logical.0, size.logical.1);
-        let first = self.cast.window.replace(size).is_none();
+        let before = self.cast.window.replace(size);
         self.frames.pacer.set_rate(self.options.refresh(size.refresh));
-        if first {
+        let Some(before) = before else {
             self.connect_video();
             self.commit_waiting();
-        } else {
-            self.cast.resizing.changed(Instant::now());
+            return;
+        };
+        self.cast.resizing.changed(Instant::now());
+        let is_resizable = self.guest.session().is_some_and(|session| session.resizable);
+        if is_resizable
+            && self.options.refresh.is_none()
+            && before.pixels == size.pixels
+            && before.refresh != size.refresh
+        {
+            // Mutter ignores another rate that comes with the same size.
+            let now = f64::from(size.refresh) / 1000.0;
+            info!(
+                "the host's rate is {now} Hz now; the guest's monitor keeps the one that it has until its size changes"
+            );
         }
     }
 
