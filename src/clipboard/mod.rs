@@ -11,6 +11,8 @@ use std::os::fd::OwnedFd;
 use crate::clipboard::mimes::Mimes;
 
 pub mod asks;
+#[cfg(test)]
+mod crossing;
 pub mod mimes;
 pub mod ours;
 pub mod shared;

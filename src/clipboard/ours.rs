@@ -23,6 +23,17 @@ pub enum Ours {
     Set,
 }
 
+/// Whose selection it is that the host tells of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// What was announced last.
+    Ours,
+    /// What was announced before that.
+    Older,
+    /// Somebody else's, or nobody's.
+    Theirs,
+}
+
 /// What to make of what the host tells of its selection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
@@ -36,17 +47,17 @@ pub enum Verdict {
 }
 
 impl Ours {
-    /// The host tells that its selection is another one: whether that has our mark.
-    pub fn told(&mut self, is_marked: bool) -> Verdict {
-        match (*self, is_marked) {
-            (Self::Sent | Self::Ignored | Self::Set, true) => {
+    /// The host tells of its selection.
+    pub fn told(&mut self, whose: Told) -> Verdict {
+        match (*self, whose) {
+            (Self::Sent | Self::Ignored | Self::Set, Told::Ours) => {
                 *self = Self::Set;
                 Verdict::Ours
             }
             (Self::Waiting | Self::Sent, _) => Verdict::Overtaken,
-            // One that we took back meanwhile says nothing of the host: its end will be told as well.
-            (Self::None, true) => Verdict::Ours,
-            (Self::None | Self::Ignored | Self::Set, false) => {
+            // What was taken back or replaced says nothing of the host: its end will be told as well.
+            (_, Told::Ours | Told::Older) => Verdict::Ours,
+            (Self::None | Self::Ignored | Self::Set, Told::Theirs) => {
                 *self = Self::None;
                 Verdict::News
             }
@@ -79,18 +90,19 @@ mod tests {
 
     #[test]
     fn an_announcement_overtakes_what_the_host_told_before_it_saw_it() {
-        for is_marked in [false, true] {
+        for whose in [Told::Theirs, Told::Older] {
             let mut ours = Ours::Waiting;
-            assert_eq!(ours.told(is_marked), Verdict::Overtaken);
+            assert_eq!(ours.told(whose), Verdict::Overtaken);
             assert_eq!(ours, Ours::Waiting);
         }
         let mut ours = Ours::Sent;
-        assert_eq!(ours.told(false), Verdict::Overtaken);
-        assert_eq!(ours.told(true), Verdict::Ours);
+        assert_eq!(ours.told(Told::Theirs), Verdict::Overtaken);
+        assert_eq!(ours.told(Told::Older), Verdict::Overtaken);
+        assert_eq!(ours.told(Told::Ours), Verdict::Ours);
         ours.seen();
         assert_eq!(ours, Ours::Set);
-        assert_eq!(ours.told(true), Verdict::Ours);
-        assert_eq!(ours.told(false), Verdict::News);
+        assert_eq!(ours.told(Told::Ours), Verdict::Ours);
+        assert_eq!(ours.told(Told::Theirs), Verdict::News);
         assert_eq!(ours, Ours::None);
     }
 
@@ -101,17 +113,17 @@ mod tests {
         assert_eq!(ours, Ours::Ignored);
         let mut unfocused = ours;
         unfocused.focus_lost();
-        assert_eq!(unfocused.told(false), Verdict::Overtaken);
+        assert_eq!(unfocused.told(Told::Theirs), Verdict::Overtaken);
         let mut late = ours;
-        assert_eq!(late.told(true), Verdict::Ours);
+        assert_eq!(late.told(Told::Ours), Verdict::Ours);
         assert_eq!(late, Ours::Set);
-        assert_eq!(ours.told(false), Verdict::News);
+        assert_eq!(ours.told(Told::Theirs), Verdict::News);
     }
 
     #[test]
     fn one_that_is_cancelled_before_it_was_told_lets_what_was_kept_count() {
         let mut ours = Ours::Sent;
-        assert_eq!(ours.told(false), Verdict::Overtaken);
+        assert_eq!(ours.told(Told::Theirs), Verdict::Overtaken);
         assert!(ours.cancelled());
         let mut ours = Ours::Set;
         // What took its place will be told.
@@ -121,7 +133,7 @@ mod tests {
     #[test]
     fn our_own_is_no_news_even_when_it_was_taken_back() {
         let mut ours = Ours::None;
-        assert_eq!(ours.told(true), Verdict::Ours);
-        assert_eq!(ours.told(false), Verdict::News);
+        assert_eq!(ours.told(Told::Older), Verdict::Ours);
+        assert_eq!(ours.told(Told::Theirs), Verdict::News);
     }
 }

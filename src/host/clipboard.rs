@@ -19,7 +19,7 @@ use wayland_client::{Connection, Dispatch, Proxy, QueueHandle};
 
 use crate::clipboard::HostClipboard;
 use crate::clipboard::mimes::{LONGEST, MARK, MOST, Mimes};
-use crate::clipboard::ours::{Ours, Verdict};
+use crate::clipboard::ours::{Ours, Told, Verdict};
 use crate::host::{Host, HostEvent, Quiet};
 
 /// Offers that the host may describe before it says what they are for; a good one has one of them at a time.
@@ -40,7 +40,7 @@ pub(super) struct OfAnnouncement(u64);
 #[derive(Debug)]
 pub(super) struct Clipboard {
     manager: Option<WlDataDeviceManager>,
-    /// The type by which this bridge knows its own announcements.
+    /// What the type begins with by which this bridge knows its own announcements; their number follows.
     mark: String,
     seats: Vec<SeatDevice>,
     /// What the host describes.
@@ -68,7 +68,8 @@ struct SeatDevice {
 struct Offer {
     offer: WlDataOffer,
     mimes: Vec<String>,
-    is_marked: bool,
+    /// The number of the announcement that it is of, if it is ours.
+    announcement: Option<u64>,
 }
 
 /// What the guest has, for the host.
@@ -77,6 +78,8 @@ struct Announcement {
     number: u64,
     mimes: Mimes,
     tries: u32,
+    /// The event that the last try named.
+    serial: u32,
     /// From being sent on: the seat whose selection it is to be.
     sent: Option<(u32, WlDataSource)>,
 }
@@ -102,7 +105,7 @@ impl Clipboard {
         let number = std::collections::hash_map::RandomState::new().build_hasher().finish();
         Self {
             manager: is_wanted.then(|| globals.bind(queue, 1..=3, Quiet).ok()).flatten(),
-            mark: format!("{MARK}{number:016x}"),
+            mark: format!("{MARK}{number:016x}-"),
             seats: Vec::new(),
             fresh: Vec::new(),
             selection: None,
@@ -138,8 +141,13 @@ impl Host {
         let clipboard = &mut self.clipboard;
         clipboard.announced += 1;
         // What it replaces on the host is destroyed after it, or nobody would own the selection in between.
-        let replaced =
-            clipboard.announcement.replace(Announcement { number: clipboard.announced, mimes, tries: 0, sent: None });
+        let replaced = clipboard.announcement.replace(Announcement {
+            number: clipboard.announced,
+            mimes,
+            tries: 0,
+            serial: 0,
+            sent: None,
+        });
         clipboard.ours = Ours::Waiting;
         self.announce();
         drop(replaced);
@@ -191,7 +199,7 @@ impl Host {
                 // It waits for another seat, or for this one to come again.
                 let (number, mimes) = (clipboard.announced + 1, announcement.mimes.clone());
                 clipboard.announced = number;
-                *announcement = Announcement { number, mimes, tries: 0, sent: None };
+                *announcement = Announcement { number, mimes, tries: 0, serial: 0, sent: None };
                 clipboard.ours = Ours::Waiting;
             }
         }
@@ -231,10 +239,12 @@ impl Host {
         else {
             return;
         };
-        if announcement.tries == TRIES {
+        // The same again would be ignored again.
+        if announcement.tries == TRIES || (announcement.tries > 0 && announcement.serial == seat.serial) {
             return;
         }
         announcement.tries += 1;
+        announcement.serial = seat.serial;
         if let Some((_, ignored)) = announcement.sent.take() {
             ignored.destroy();
             clipboard.announced += 1;
@@ -242,7 +252,8 @@ impl Host {
         }
         let of = OfAnnouncement(announcement.number);
         let source = manager.create_data_source(&self.queue, of);
-        for mime in announcement.mimes.offered().chain([clipboard.mark.as_str()]) {
+        let mark = format!("{}{}", clipboard.mark, announcement.number);
+        for mime in announcement.mimes.offered().chain([mark.as_str()]) {
             source.offer(mime.to_owned());
         }
         seat.device.set_selection(Some(&source), seat.serial);
@@ -263,14 +274,19 @@ impl Host {
 
     fn selection_told(&mut self, seat: u32, offer: Option<Offer>) {
         let clipboard = &mut self.clipboard;
-        let is_marked = offer.as_ref().is_some_and(|offer| offer.is_marked);
+        let current = clipboard.announcement.as_ref().map(|announcement| announcement.number);
+        let whose = match offer.as_ref().and_then(|offer| offer.announcement) {
+            None => Told::Theirs,
+            number if number == current => Told::Ours,
+            Some(_) => Told::Older,
+        };
         let was_set = clipboard.ours == Ours::Set;
-        let verdict = clipboard.ours.told(is_marked);
+        let verdict = clipboard.ours.told(whose);
         debug!(?verdict, mimes = ?offer.as_ref().map(|offer| &offer.mimes), "the host's selection");
         // A bridge reads nothing from itself.
-        clipboard.selection = offer.filter(|offer| !offer.is_marked).map(|offer| (seat, offer));
+        clipboard.selection = offer.filter(|offer| offer.announcement.is_none()).map(|offer| (seat, offer));
         match verdict {
-            Verdict::Ours if !was_set => self.clipboard_event(HostClipboard::Taken),
+            Verdict::Ours if !was_set && clipboard.ours == Ours::Set => self.clipboard_event(HostClipboard::Taken),
             Verdict::Ours | Verdict::Overtaken => {}
             Verdict::News => {
                 clipboard.announcement = None;
@@ -296,7 +312,7 @@ impl Dispatch<WlDataDevice, OfSeat> for Host {
                 if clipboard.fresh.len() == FRESH {
                     clipboard.fresh.remove(0);
                 }
-                clipboard.fresh.push(Offer { offer: id, mimes: Vec::new(), is_marked: false });
+                clipboard.fresh.push(Offer { offer: id, mimes: Vec::new(), announcement: None });
             }
             Event::Selection { id } => {
                 let offer = id.and_then(|id| clipboard.take_fresh(&id));
@@ -327,8 +343,8 @@ impl Dispatch<WlDataOffer, Quiet> for Host {
         let wl_data_offer::Event::Offer { mime_type } = event else { return };
         let Clipboard { fresh, mark, .. } = &mut host.clipboard;
         if let Some(fresh) = fresh.iter_mut().find(|fresh| fresh.offer == *offer) {
-            if mime_type == *mark {
-                fresh.is_marked = true;
+            if let Some(number) = mime_type.strip_prefix(mark.as_str()) {
+                fresh.announcement = number.parse().ok();
             } else if fresh.mimes.len() < MOST && mime_type.len() <= LONGEST {
                 fresh.mimes.push(mime_type);
             }
@@ -375,6 +391,8 @@ impl Dispatch<WlCallback, OfAnnouncement> for Host {
     ) {
         if host.clipboard.is_current(*of) {
             host.clipboard.ours.seen();
+            // The focus may have come and gone meanwhile.
+            host.announce();
         }
     }
 }
