@@ -77,20 +77,7 @@ impl World {
 
     /// Gives the guest's monitor this scale, with which the canvas has this size.
     fn scale(&self, scale: f64, size: (u32, u32)) {
-        const DISPLAYS: &str = "org.gnome.Mutter.DisplayConfig";
-        let call = |method: &str, args: &[&str]| {
-            let method = format!("{DISPLAYS}.{method}");
-            let answer = self.gnome.call(DISPLAYS, "/org/gnome/Mutter/DisplayConfig", &method, args);
-            self.bridge.expect(answer)
-        };
-        let state = call("GetCurrentState", &[]);
-        let after = |text: &str| state.split_once(text).map(|(_, rest)| rest).unwrap_or_else(|| panic!("{state}"));
-        let serial = after("uint32 ").split(',').next().unwrap_or_default();
-        let connector = after("((\'").split('\'').next().unwrap_or_default();
-        let mode = after("[(\'").split('\'').next().unwrap_or_default();
-        let monitors = format!("[(0, 0, {scale}, uint32 0, true, [('{connector}', '{mode}', @a{{sv}} {{}})])]");
-        // 1: until the session ends.
-        call("ApplyMonitorsConfig", &[serial, "1", &monitors, "@a{sv} {}"]);
+        self.bridge.expect(self.gnome.scale(scale));
         self.bridge.expect(self.canvas.wait_for_size(size.0, size.1, SOON));
     }
 }

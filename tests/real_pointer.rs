@@ -6,6 +6,8 @@ mod common;
 use std::time::Duration;
 
 use common::{Bridge, wait_for};
+use fake_host::code::BTN_LEFT;
+use fake_host::{Axis, FakeHost, Seen};
 use lab::{Canvas, Gnome, Hands, Input, Play, Suite, Sway};
 
 /// Long enough for GNOME on a busy machine.
@@ -176,4 +178,175 @@ fn the_pointer_of_gnome_43_is_where_it_has_it() {
 #[test]
 fn the_pointer_of_gnome_48_is_where_it_has_it() {
     the_pointer_is_where_the_guest_has_it(Suite::Trixie);
+}
+
+/// A canvas in GNOME, in the bridge, in a host as Wolf, with the pointer over it.
+struct Wolf {
+    bridge: Bridge,
+    canvas: Canvas,
+    host: FakeHost,
+    gnome: Gnome,
+}
+
+impl Wolf {
+    fn new(suite: Suite, (width, height): (u32, u32), env: &[(&str, &str)], args: &[&str]) -> Self {
+        let host = FakeHost::builder().wolf().start().unwrap();
+        let gnome = Gnome::start_with(suite, &[&[("WB_ANIMATIONS", "0")], env].concat());
+        let bridge = match suite {
+            Suite::Forky => Bridge::start_with_libraries(&suite.root(), host.socket(), &gnome.env(), args),
+            _ => Bridge::start(host.socket(), &gnome.env(), args),
+        };
+        bridge.expect(host.wait(Seen::shown, SOON));
+        let canvas = Canvas::open(&gnome.wayland_socket(), 7);
+        bridge.expect(canvas.wait_for_size(width, height, SOON));
+        let wolf = Self { bridge, canvas, host, gnome };
+        wolf.is_over(600.0, 300.0);
+        wolf
+    }
+
+    /// The pointer is over the canvas: GNOME loses motion while its monitor changes.
+    fn is_over(&self, x: f64, y: f64) {
+        wait_for("the guest's pointer", SOON, || {
+            self.host.pointer().move_to(x - 5.0, y).move_to(x, y);
+            self.canvas.wait(Duration::from_millis(300), |seen| seen.pointer).ok()
+        });
+    }
+
+    /// Clicks where the pointer is; where that is in the canvas.
+    fn click(&self) -> (f64, f64) {
+        // GNOME 48 keeps a press to itself that comes while it makes its pointers anew.
+        wait_for("a click", SOON, || {
+            self.canvas.forget();
+            self.host.pointer().click(BTN_LEFT);
+            let clicked = |seen: &lab::Seen| (seen.buttons().len() == 2).then_some(seen.pointer).flatten();
+            self.canvas.wait(Duration::from_secs(1), clicked).ok()
+        })
+    }
+
+    /// Every corner of the host is the same corner of a canvas of this size.
+    fn has_corners(&self, (width, height): (u32, u32)) {
+        // A host such as Wolf clamps to where its window's last but one pixel is.
+        for (right, bottom) in [(false, false), (true, false), (false, true), (true, true)] {
+            let far = |is_far: bool| if is_far { 99_999.0 } else { 0.0 };
+            let last = |is_far: bool, side: u32| if is_far { f64::from(side - 1) } else { 0.0 };
+            let wanted = (last(right, width), last(bottom, height));
+            let is_there = |(x, y): (f64, f64)| (x.floor(), y.floor()) == wanted;
+            // GNOME's panel may be over the window until its monitor has settled: it must not be clicked.
+            wait_for(&format!("the corner {wanted:?}"), SOON, || {
+                self.host.pointer().move_to(300.0, 300.0).move_to(far(right), far(bottom));
+                self.canvas.wait(Duration::from_millis(300), |seen| seen.pointer.filter(|at| is_there(*at))).ok()
+            });
+            let clicked = self.click();
+            assert!(is_there(clicked), "{clicked:?} is not {wanted:?}");
+        }
+    }
+}
+
+fn small_steps_add_up(suite: Suite) {
+    if lab::skip() {
+        return;
+    }
+    let wolf = Wolf::new(suite, (1280, 720), &[], &[]);
+    wolf.canvas.forget();
+    let pointer = wolf.host.pointer();
+    for _ in 0..24 {
+        pointer.wheel(Axis::Vertical, 15);
+    }
+    wolf.bridge.expect(wolf.canvas.wait(SOON, |seen| (seen.wheel() == 360).then_some(())));
+    for _ in 0..16 {
+        pointer.wheel(Axis::Vertical, -15);
+    }
+    wolf.bridge.expect(wolf.canvas.wait(SOON, |seen| (seen.wheel() == 120).then_some(())));
+    // And nothing comes after it.
+    pointer.click(BTN_LEFT);
+    wolf.bridge.expect(wolf.canvas.wait(SOON, |seen| (seen.buttons().len() == 2).then_some(())));
+    assert_eq!(wolf.canvas.seen().wheel(), 120, "{}", wolf.canvas.seen());
+    wolf.bridge.end();
+}
+
+#[test]
+fn small_steps_of_a_wheel_add_up_in_gnome_43() {
+    small_steps_add_up(Suite::Bookworm);
+}
+
+#[test]
+fn small_steps_of_a_wheel_add_up_in_gnome_48() {
+    small_steps_add_up(Suite::Trixie);
+}
+
+#[test]
+fn small_steps_of_a_wheel_add_up_in_gnome_50() {
+    small_steps_add_up(Suite::Forky);
+}
+
+fn corners_can_be_clicked(suite: Suite) {
+    if lab::skip() {
+        return;
+    }
+    let wolf = Wolf::new(suite, (1280, 720), &[], &[]);
+    wolf.has_corners((1280, 720));
+    wolf.host.set_output_mode(1920, 1080, 60_000);
+    wolf.bridge.expect(wolf.canvas.wait_for_size(1920, 1080, SOON));
+    for (scale, size) in [(1.0, (1920, 1080)), (1.5, (1280, 720)), (2.0, (960, 540))] {
+        if scale != 1.0 {
+            wolf.bridge.expect(wolf.gnome.scale(scale));
+        }
+        wolf.bridge.expect(wolf.canvas.wait_for_size(size.0, size.1, SOON));
+        wolf.has_corners(size);
+    }
+    wolf.bridge.end();
+}
+
+#[test]
+fn corners_can_be_clicked_at_every_scale_of_gnome_48() {
+    corners_can_be_clicked(Suite::Trixie);
+}
+
+#[test]
+fn corners_can_be_clicked_at_every_scale_of_gnome_50() {
+    corners_can_be_clicked(Suite::Forky);
+}
+
+#[test]
+fn corners_can_be_clicked_where_the_guest_has_another_size() {
+    if lab::skip() {
+        return;
+    }
+    let monitor = [("GNOME_ARGS", "--virtual-monitor 1600x900")];
+    let wolf = Wolf::new(Suite::Trixie, (1600, 900), &monitor, &["--monitor", "Meta-0"]);
+    wolf.has_corners((1600, 900));
+    wolf.bridge.end();
+}
+
+fn a_drag_survives_a_resize(suite: Suite) {
+    if lab::skip() {
+        return;
+    }
+    let wolf = Wolf::new(suite, (1280, 720), &[], &[]);
+    wolf.canvas.forget();
+    let pointer = wolf.host.pointer().press(BTN_LEFT);
+    wolf.bridge.expect(wolf.canvas.wait(SOON, |seen| (seen.buttons() == [(BTN_LEFT, true)]).then_some(())));
+    for (width, height) in [(1920, 1080), (1000, 700)] {
+        wolf.host.set_output_mode(width, height, 60_000);
+        wolf.bridge.expect(wolf.canvas.wait_for_size(width as u32, height as u32, SOON));
+        pointer.move_to(400.0, 300.0).move_to(500.0, 350.0);
+    }
+    assert_eq!(wolf.canvas.seen().buttons(), [(BTN_LEFT, true)], "{}", wolf.canvas.seen());
+    pointer.release(BTN_LEFT);
+    let dropped = [(BTN_LEFT, true), (BTN_LEFT, false)];
+    wolf.bridge.expect(wolf.canvas.wait(SOON, |seen| (seen.buttons() == dropped).then_some(())));
+    // It is not stuck: the next click is one.
+    wolf.is_over(300.0, 200.0);
+    wolf.click();
+    wolf.bridge.end();
+}
+
+#[test]
+fn a_drag_survives_a_resize_of_gnome_48() {
+    a_drag_survives_a_resize(Suite::Trixie);
+}
+
+#[test]
+fn a_drag_survives_a_resize_of_gnome_50() {
+    a_drag_survives_a_resize(Suite::Forky);
 }

@@ -104,6 +104,25 @@ impl Gnome {
         if out.status.success() { Ok(text(&out.stdout)) } else { Err(text(&out.stderr)) }
     }
 
+    /// Gives its only monitor this scale, until the session ends or the monitor is another one.
+    ///
+    /// # Errors
+    /// What Mutter said.
+    pub fn scale(&self, scale: f64) -> Result<(), String> {
+        const DISPLAYS: &str = "org.gnome.Mutter.DisplayConfig";
+        let call = |method: &str, args: &[&str]| {
+            self.call(DISPLAYS, "/org/gnome/Mutter/DisplayConfig", &format!("{DISPLAYS}.{method}"), args)
+        };
+        let state = call("GetCurrentState", &[])?;
+        let after = |text: &str| state.split_once(text).map(|(_, rest)| rest).ok_or_else(|| state.clone());
+        let serial = after("uint32 ")?.split(',').next().unwrap_or_default();
+        let connector = after("((\'")?.split('\'').next().unwrap_or_default();
+        let mode = after("[(\'")?.split('\'').next().unwrap_or_default();
+        let monitors = format!("[(0, 0, {scale}, uint32 0, true, [('{connector}', '{mode}', @a{{sv}} {{}})])]");
+        // 1: until the session ends.
+        call("ApplyMonitorsConfig", &[serial, "1", &monitors, "@a{sv} {}"]).map(drop)
+    }
+
     /// Whether the shell still runs.
     pub fn alive(&mut self) -> bool {
         self.session.alive()
