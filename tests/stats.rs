@@ -121,3 +121,22 @@ fn a_disk_that_is_full_is_told_once() {
     // The last line, at the end, did not go anywhere either.
     assert_eq!(ended.log.matches("could not be written").count(), 1, "{}", ended.log);
 }
+
+#[test]
+fn the_way_of_input_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("stats");
+    let args = ["--stats=json", "--stats-period", "0.2", "--stats-file", file.to_str().unwrap()];
+    let world = World::with(wolf(), GuestOptions::default(), &args);
+    world.settle();
+    let line = wait_for("a line with input", SOON, || {
+        world.host.pointer().move_to(100.0, 100.0).move_to(200.0, 100.0);
+        let count = |line: &Value| line["latency_us"]["input_read_to_sent"]["count"].as_u64().unwrap();
+        lines(&file).into_iter().find(|line| count(line) > 0)
+    });
+    let [p50, p95, p99, max] = ["p50", "p95", "p99", "max"].map(|name| {
+        line["latency_us"]["input_read_to_sent"][name].as_u64().unwrap_or_else(|| panic!("no {name}: {line}"))
+    });
+    assert!(p50 > 0 && p50 <= p95 && p95 <= p99 && p99 <= max, "{line}");
+    world.end();
+}
