@@ -41,6 +41,15 @@ fn all_come_home_but(world: &World, missing: usize) {
     world.bridge.expect(world.producer().wait(home, SOON));
 }
 
+/// Sends a colour until it comes in shared memory: the first one may be on its way before that is agreed on.
+fn in_shared_memory(world: &World, (fill, colour): (Fill, u32)) {
+    wait_for("shared memory", SOON, || {
+        world.send(fill);
+        world.modifier().is_none().then_some(())
+    });
+    world.shows(colour);
+}
+
 /// Sends a frame that is not drawn until the bridge has it.
 fn send_undrawn(world: &World, fill: Fill) {
     let before = world.bridge.counter("frames_in");
@@ -308,10 +317,7 @@ fn buffers_go_whose_release_is_told_by_points_alone() {
         // So that nothing is left to be looked after but the frame on the screen: the bridge does so every two seconds.
         std::thread::sleep(Duration::from_millis(4500));
         world.producer().offer(fake_guest::Offer::software());
-        wait_for("shared memory", SOON, || {
-            world.send(BLUE.0);
-            world.modifier().is_none().then_some(())
-        });
+        in_shared_memory(&world, BLUE);
         let gone = |seen: &Seen| seen.buffers[..buffers].iter().all(|buffer| !buffer.alive);
         world.bridge.expect(world.host.wait(gone, SOON));
         world.end();
@@ -336,8 +342,7 @@ fn shared_memory_ends_the_sync_of_the_surface() {
         world.settle();
         world.show(RED);
         world.producer().offer(fake_guest::Offer::software());
-        world.show(GREEN);
-        assert!(world.modifier().is_none());
+        in_shared_memory(&world, GREEN);
         world.producer().offer(fake_guest::Offer::gpu(&[LINEAR]));
         wait_for("timelines", SOON, || {
             world.show(RED);
