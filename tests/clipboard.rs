@@ -117,6 +117,10 @@ fn what_the_guest_copies_is_pasted_in_the_host() {
     world.host_has("text/html");
     assert_eq!(all(world.host_pastes("text/html"), SOON), b"<b>");
     assert!(world.host.clipboard().paste(PNG).is_none());
+    // The host tells it again with the focus; it is known again, and not announced once more.
+    world.host.keyboard().leave().enter(&[]).tap(code::KEY_A);
+    assert_eq!(all(world.host_pastes("text/html"), SOON), b"<b>");
+    assert_eq!(world.host.look(|seen| seen.selections.len()), 2);
     world.guest.mutter.clear_clipboard();
     world.bridge.expect(world.host.wait(|seen| seen.selection_owner == SelectionOwner::Nobody, SOON));
     wait_for("the sources to go", SOON, || (world.host.look(|seen| seen.sources_alive) == 0).then_some(()));
