@@ -124,6 +124,10 @@ fn through_the_bridge(way: Way, steps: &[Step]) {
                 world.settle();
             }
         }
+        if focus && matches!(step, Step::Pause | Step::Renew | Step::Close) {
+            world.arrived();
+            wait_for("the guest holds what the host holds", SOON, || (world.guest_holds() == down).then_some(()));
+        }
     }
     if !focus {
         keyboard.enter(&[]);
