@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use fake_host::FakeHost;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::case::Case;
@@ -64,8 +65,19 @@ fn arrival(file: BorrowedFd<'_>, offset: u64) -> Arrival {
     Arrival { at, code, file: file.to_string_lossy().into_owned() }
 }
 
+/// Whether the peer still runs, and the host has not ended it.
+fn alive(running: &mut Running, host: &FakeHost) -> Result<(), String> {
+    if let Some(error) = host.look(|seen| seen.errors.first().map(|error| format!("{error:?}"))) {
+        return Err(running.why(format!("the host ended it: {error}")));
+    }
+    match running.ended() {
+        Some(status) => Err(running.why(format!("it ended by itself: {status}"))),
+        None => Ok(()),
+    }
+}
+
 /// Begins to send frames, until some are seen at the host.
-fn show(running: &mut Running, arrivals: &Mutex<Vec<Arrival>>) -> Result<(), String> {
+fn show(running: &mut Running, host: &FakeHost, arrivals: &Mutex<Vec<Arrival>>) -> Result<(), String> {
     let (soon, again) = (lab::patience(SOON), lab::patience(AGAIN));
     let began = Instant::now();
     loop {
@@ -76,6 +88,7 @@ fn show(running: &mut Running, arrivals: &Mutex<Vec<Arrival>>) -> Result<(), Str
         let tried = Instant::now();
         while tried.elapsed() < again {
             thread::sleep(Duration::from_millis(20));
+            alive(running, host)?;
             let clock = running.guest.clock();
             let arrivals = arrivals.lock().unwrap_or_else(PoisonError::into_inner);
             let new = arrivals.iter().rev().take_while(|arrival| arrival.at > since);
@@ -103,17 +116,14 @@ pub fn run(case: &Case, peer: Peer, bridge: &Path, length: Duration) -> Result<S
     let host = case.host().on_commit(note).start().map_err(|error| error.to_string())?;
     let places = Places { bridge, host: host.socket(), dir: dir.path() };
     let mut running = Running::start(case, peer, places, lab::patience(SOON))?;
-    show(&mut running, &arrivals)?;
+    show(&mut running, &host, &arrivals)?;
     thread::sleep(if case.needs_desktop() { WARM_UP * 2 } else { WARM_UP });
 
     let before = (now(), cpu_ns(running.pid())?, running.guest.made());
     thread::sleep(length);
     let after = (now(), cpu_ns(running.pid())?, running.guest.made());
     let rss_kb = rss_kb(running.pid())?;
-    let oddities = host.look(|seen| seen.errors.len());
-    if oddities > 0 {
-        return Err(running.why("the host ended it".into()));
-    }
+    alive(&mut running, &host)?;
 
     let host_frames = ((after.0 - before.0) as f64 * 60.0 / 1e9) as u64;
     let mut sample =

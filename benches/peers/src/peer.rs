@@ -185,6 +185,14 @@ impl Running {
         }
     }
 
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<String> {
+        match &mut self.process {
+            Process::Ours(child) => child.try_wait().ok().flatten().map(|status| status.to_string()),
+            Process::Guests(pid) => (!Path::new(&format!("/proc/{pid}")).exists()).then(|| "it is gone".into()),
+        }
+    }
+
     /// An error with what the peer wrote.
     pub fn why(&self, why: String) -> String {
         let told = fs::read_to_string(&self.log).unwrap_or_else(|_| self.guest.log());
