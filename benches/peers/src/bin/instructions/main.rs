@@ -36,7 +36,7 @@ const PARTS: [Part; 7] = [
 ];
 
 /// The most instructions that a frame may take of all the bridge, and its name.
-const WHOLE: (&str, u64) = ("the whole bridge: one frame more", 100_000);
+const WHOLE: (&str, u64) = ("the whole bridge: one frame more", 22_000);
 
 /// So many frames are shown, and three times as many.
 const FRAMES: u64 = 100;
