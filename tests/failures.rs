@@ -74,6 +74,8 @@ fn a_wrong_flag_is_told_in_one_line() {
         (&["--guest-timeout=-1"], &["--guest-timeout", "86400"]),
         (&["--guest-timeout", "soon"], &["--guest-timeout", "86400"]),
         (&["--on-close", "explode"], &["--on-close", "exit", "ignore"]),
+        (&["--pointer", "sideways"], &["--pointer", "auto", "absolute", "relative"]),
+        (&["--cursor", "blinking"], &["--cursor", "overlay", "embedded", "host", "hidden"]),
         (&["--no-such-flag"], &["--no-such-flag"]),
         (&["something"], &["something"]),
         (&["--log", "a=b=c"], &["--log", "debug"]),

@@ -22,7 +22,7 @@ pub enum InputEvent {
         /// From the top edge.
         y: f64,
     },
-    /// The pointer moved by this much while it was locked (zwp_relative_pointer_v1).
+    /// The pointer moved by this much (zwp_relative_pointer_v1); hosts tell most motion as a place too.
     RelativeMotion {
         /// To the right, unaccelerated.
         dx: f64,
