@@ -74,9 +74,14 @@ pub fn draw(results: &Results) -> String {
     y += 18.0;
     for panel in PANELS {
         y += 20.0;
-        let _ = write!(body, "<text class=\"h\" x=\"12\" y=\"{y}\">{} ({})</text>", panel.title, panel.unit);
+        let _ = write!(
+            body,
+            "<text class=\"h\" x=\"12\" y=\"{y}\">{} ({}), each case to its own scale</text>",
+            panel.title, panel.unit
+        );
         y += GROUP;
-        for row in &results.rows {
+        // What nobody else can show is nothing to compare.
+        for row in results.rows.iter().filter(|row| row.peers.len() > 1) {
             // Each case to its own scale: emulated processors and viewers are too far off for one.
             let longest = row.peers.iter().map(|(_, it)| (panel.of)(it)).fold(f64::MIN_POSITIVE, f64::max);
             let middle = y + row.peers.len() as f64 * (BAR + GAP) / 2.0 + 3.0;
