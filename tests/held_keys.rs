@@ -121,7 +121,7 @@ impl Eis {
 fn attach(path: &mut InputPath, eis: &FakeEis) -> OwnedFd {
     let socket = eis.connect(u32::MAX).expect("a socket");
     let watch = socket.try_clone().expect("a descriptor");
-    path.attach(Sink::Ei(Box::new(EiSink::new(socket, None).expect("a sink"))));
+    path.attach(Sink::Ei(Box::new(EiSink::new(socket, None).expect("a sink"))), None);
     watch
 }
 
@@ -239,7 +239,7 @@ fn over_calls(steps: &[Step]) -> Result<(), TestCaseError> {
     let mut host = Host::default();
     let attach = |path: &mut InputPath| {
         let calls = Calls::default();
-        path.attach(Sink::Notify(Box::new(NotifySink::new(calls.clone()))));
+        path.attach(Sink::Notify(Box::new(NotifySink::new(calls.clone()))), None);
         path.set_stream(640, 360);
         (calls, Called::default())
     };

@@ -37,7 +37,7 @@ impl World {
 
     fn connect(&mut self) {
         let socket = self.eis.connect(u32::MAX).unwrap();
-        self.path.attach(Sink::Ei(Box::new(EiSink::new(socket, None).unwrap())));
+        self.path.attach(Sink::Ei(Box::new(EiSink::new(socket, None).unwrap())), None);
         self.path.set_stream(SIZE.0, SIZE.1);
         self.connected = true;
     }

@@ -279,6 +279,53 @@ fn small_steps_of_a_wheel_add_up_in_gnome_50() {
     small_steps_add_up(Suite::Forky);
 }
 
+/// A finger's scroll arrives pixel for pixel, as one, with its end.
+fn fingers_scroll(suite: Suite) {
+    if lab::skip() {
+        return;
+    }
+    let wolf = Wolf::new(suite, (1280, 720), &[], &[]);
+    wolf.has_corners((1280, 720));
+    wolf.canvas.forget();
+    let pointer = wolf.host.pointer();
+    for _ in 0..6 {
+        pointer.fingers(0.0, 2.5);
+    }
+    pointer.fingers_up();
+    let stopped = |seen: &lab::Seen| {
+        let last = seen.input.last();
+        // GNOME 43 tells its windows nothing but the source of an end.
+        let is_end = |event: &Input| matches!(event, Input::AxisStop { vertical: true } | Input::AxisSource(1));
+        if suite == Suite::Bookworm {
+            last.is_some_and(is_end) && seen.scrolled() == 15.0
+        } else {
+            seen.input.iter().any(|event| matches!(event, Input::AxisStop { vertical: true }))
+        }
+    };
+    let seen = wolf.bridge.expect(wolf.canvas.wait(SOON, |seen| stopped(seen).then(|| seen.clone())));
+    assert_eq!(seen.scrolled(), 15.0, "{seen}");
+    assert_eq!(seen.wheel(), 0, "{seen}");
+    let sources =
+        seen.input.iter().filter_map(|event| if let Input::AxisSource(source) = event { Some(*source) } else { None });
+    assert!(sources.clone().count() > 0 && sources.clone().all(|source| source == 1), "{seen}");
+    wolf.bridge.end();
+}
+
+#[test]
+fn fingers_scroll_in_gnome_43() {
+    fingers_scroll(Suite::Bookworm);
+}
+
+#[test]
+fn fingers_scroll_in_gnome_48() {
+    fingers_scroll(Suite::Trixie);
+}
+
+#[test]
+fn fingers_scroll_in_gnome_50() {
+    fingers_scroll(Suite::Forky);
+}
+
 fn corners_can_be_clicked(suite: Suite) {
     if lab::skip() {
         return;

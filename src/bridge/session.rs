@@ -14,6 +14,7 @@ use crate::guest::backoff::Backoff;
 use crate::guest::mutter::{self, Source};
 use crate::guest::{GuestError, InputRoute, Session};
 use crate::input::ei::EiSink;
+use crate::input::fingers::Fingers;
 use crate::input::notify::NotifySink;
 use crate::input::path::Sink;
 use crate::options::ClipboardFlow;
@@ -168,9 +169,11 @@ impl Bridge {
         }
         self.stats.sessions += 1;
         info!("session with {}", session.description);
+        let mut fingers = None;
         let (sink, input) = match std::mem::replace(&mut session.input, InputRoute::None) {
-            InputRoute::Eis(fd) => match EiSink::new(fd, session.mapping_id.clone()) {
+            InputRoute::Eis(fd, calls) => match EiSink::new(fd, session.mapping_id.clone()) {
                 Ok(sink) => {
+                    fingers = Some(Fingers::new(calls));
                     // Edge: a full socket wakes us once when it has room again, and never otherwise.
                     let source = Generic::new(sink.context(), Interest::BOTH, Mode::Edge);
                     let token = self.handle.insert_source(source, |_, _, bridge: &mut Bridge| {
@@ -190,7 +193,7 @@ impl Bridge {
             InputRoute::Notify(calls) => (Sink::Notify(Box::new(NotifySink::new(calls))), None),
             InputRoute::None => (Sink::None, None),
         };
-        self.input.attach(sink);
+        self.input.attach(sink, fingers);
         let clipboard = session.clipboard.take();
         self.guest.state = State::Live { number, session, input };
         self.attach_clipboard(clipboard);

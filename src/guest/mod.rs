@@ -19,8 +19,8 @@ pub mod mutter;
 /// How input reaches the guest.
 #[derive(Debug)]
 pub enum InputRoute {
-    /// A connected EIS socket.
-    Eis(OwnedFd),
+    /// A connected EIS socket, and calls beside it for what EIS has no word for.
+    Eis(OwnedFd, Calls),
     /// Calls that a task of the session sends.
     Notify(Calls),
     /// No way.

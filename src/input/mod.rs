@@ -5,6 +5,7 @@
 
 pub mod ei;
 pub mod event;
+pub mod fingers;
 pub mod geometry;
 pub mod guest_keyboard;
 pub mod held;

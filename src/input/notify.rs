@@ -6,7 +6,8 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::Waker;
 
-use crate::input::event::{Axis, InputEvent};
+use crate::input::event::InputEvent;
+use crate::input::fingers::axis_call;
 use crate::input::held::{Pressed, Touches};
 use crate::input::scroll::Notches;
 
@@ -44,7 +45,7 @@ struct Queue {
 pub struct Calls(Rc<RefCell<Queue>>);
 
 impl Calls {
-    fn push(&self, call: Call) {
+    pub(super) fn push(&self, call: Call) {
         let mut queue = self.0.borrow_mut();
         queue.calls.push_back(call);
         if let Some(waker) = queue.waker.take() {
@@ -72,8 +73,9 @@ impl Calls {
         self.0.borrow_mut().calls.pop_front()
     }
 
-    fn len(&self) -> usize {
-        self.0.borrow().calls.len()
+    /// Whether the bus takes calls more slowly than they come.
+    pub fn is_full(&self) -> bool {
+        self.0.borrow().calls.len() >= ENOUGH
     }
 
     /// Whether everything has been taken by the bus's task.
@@ -86,8 +88,8 @@ impl Calls {
 const ENOUGH: usize = 128;
 
 /// Scroll flags of NotifyPointerAxis: the end of a finger's scroll, and that a finger scrolls.
-const FINISH: u32 = 1;
-const FINGER: u32 = 4;
+pub(super) const FINISH: u32 = 1;
+pub(super) const FINGER: u32 = 4;
 
 /// KEY_UNKNOWN of linux/input-event-codes.h: on no keyboard.
 const KEY_UNKNOWN: u32 = 240;
@@ -137,9 +139,10 @@ impl NotifySink {
                 0 => return false,
                 steps => Call::AxisDiscrete(axis as u32, steps),
             },
-            InputEvent::Scroll { axis: Axis::Horizontal, delta } => Call::Axis(delta, 0.0, FINGER),
-            InputEvent::Scroll { axis: Axis::Vertical, delta } => Call::Axis(0.0, delta, FINGER),
-            InputEvent::ScrollStop { .. } => Call::Axis(0.0, 0.0, FINGER | FINISH),
+            InputEvent::Scroll { .. } | InputEvent::ScrollStop { .. } => match axis_call(event) {
+                Some(call) => call,
+                None => return false,
+            },
             InputEvent::Key { code, pressed } => {
                 if !(if pressed { self.keys.press(code) } else { self.keys.release(code) }) {
                     return false;
@@ -203,7 +206,7 @@ impl NotifySink {
 
     /// Whether the bus takes calls more slowly than they come.
     pub fn is_full(&self) -> bool {
-        self.calls.len() >= ENOUGH
+        self.calls.is_full()
     }
 
     /// Whether every call has been handed to the bus.

@@ -7,6 +7,7 @@ use tracing::{debug, trace};
 
 use crate::input::ei::{EiError, EiSink};
 use crate::input::event::{InputEvent, Need};
+use crate::input::fingers::Fingers;
 use crate::input::geometry::{Mapper, Region};
 use crate::input::held::Pressed;
 use crate::input::locks::{LockSync, Locks};
@@ -47,6 +48,8 @@ struct Sending {
 #[derive(Default)]
 pub struct InputPath {
     sink: Sink,
+    /// Where fingers scroll, if not in the sink.
+    fingers: Option<Fingers>,
     waiting: Waiting,
     mapper: Mapper,
     motion: PointerPath,
@@ -73,10 +76,11 @@ impl InputPath {
         Self { motion: PointerPath::new(mode), ..Self::default() }
     }
 
-    /// Uses another sink; whatever the old one held is released.
-    pub fn attach(&mut self, sink: Sink) {
+    /// Uses another sink, and another way for fingers that scroll if that has none; whatever the old one held is released.
+    pub fn attach(&mut self, sink: Sink, fingers: Option<Fingers>) {
         self.detach();
         self.sink = sink;
+        self.fingers = fingers;
         self.keyboard_is_new = true;
         self.layout_changes = None;
     }
@@ -85,6 +89,7 @@ impl InputPath {
     pub fn detach(&mut self) {
         self.release_all();
         self.sink = Sink::None;
+        self.fingers = None;
         self.stream = None;
         for event in self.waiting.drain() {
             note(&mut self.held, event);
@@ -254,9 +259,13 @@ impl InputPath {
     }
 
     fn hand_over(&mut self, event: InputEvent) -> bool {
+        let fingers = self.fingers.as_ref().filter(|_| Fingers::takes(event));
         let sent = match &mut self.sink {
             Sink::None => false,
-            Sink::Ei(sink) => sink.send(event),
+            Sink::Ei(sink) => match fingers {
+                Some(fingers) => fingers.send(event),
+                None => sink.send(event),
+            },
             Sink::Notify(sink) => sink.send(event),
         };
         self.sent += u64::from(sent);
@@ -304,7 +313,7 @@ impl InputPath {
     pub fn is_full(&self) -> bool {
         match &self.sink {
             Sink::None => false,
-            Sink::Ei(sink) => sink.is_full(),
+            Sink::Ei(sink) => sink.is_full() || self.fingers.as_ref().is_some_and(Fingers::is_full),
             Sink::Notify(sink) => sink.is_full(),
         }
     }

@@ -55,17 +55,32 @@ fn seats_of_every_age_are_understood() {
     }
 }
 
+/// Mutter's calls know fingers; its EIS server would take them for a wheel.
 #[test]
 fn fingers_scroll_and_stop() {
     for way in BOTH {
         let world = World::new(way);
+        let scrolled = |wanted: &[Got]| {
+            let calls = || world.guest.mutter.state().notified;
+            let got =
+                || calls().iter().filter_map(from_notify).filter(|it| matches!(it, Scroll(..) | ScrollStop)).collect();
+            let mut seen: Vec<Got> = Vec::new();
+            wait_for("the scroll", SOON, || {
+                seen = got();
+                (seen.len() >= wanted.len()).then_some(())
+            });
+            assert_eq!(seen, wanted, "{way:?}");
+        };
         let pointer = world.host.pointer().move_to(10.0, 10.0);
         pointer.fingers(0.0, 2.5).fingers(-1.5, 0.0).fingers_up();
         let wanted = [Scroll(0.0, 2.5), Scroll(-1.5, 0.0), ScrollStop, ScrollStop];
-        assert_eq!(actions(&world.arrived()), wanted, "{way:?}");
+        scrolled(&wanted);
         // The last distance and the stop in one frame.
         pointer.axis_source(fake_host::Source::Finger).axis(Axis::Vertical, 1.0).axis_stop(Axis::Vertical).frame();
-        assert_eq!(actions(&world.arrived())[4..], [Scroll(0.0, 1.0), ScrollStop], "{way:?}");
+        scrolled(&[&wanted[..], &[Scroll(0.0, 1.0), ScrollStop]].concat());
+        if way == Way::Eis {
+            assert_eq!(actions(&world.arrived()), [], "nothing scrolls twice");
+        }
         world.check();
         world.end();
     }

@@ -216,8 +216,8 @@ async fn make_and_keep(
     debug!(node, ?mapping_id, %stream_path, kind, "session started");
 
     let calls = match &input {
-        InputRoute::Notify(calls) => Some(calls.clone()),
-        _ => None,
+        InputRoute::Eis(_, calls) | InputRoute::Notify(calls) => Some(calls.clone()),
+        InputRoute::None => None,
     };
     let keymaps = Keymaps::default();
     let (abort, aborted) = AbortHandle::new_pair();
@@ -319,7 +319,7 @@ async fn input_route(methods: &[String], remote: &RemoteDesktopSessionProxy<'_>)
     }
     // Before Start, or Mutter sets up its viewports twice.
     match remote.connect_to_eis(HashMap::from([("device-types", Value::from(ALL_DEVICES))])).await {
-        Ok(fd) => (InputRoute::Eis(fd.into()), "EIS"),
+        Ok(fd) => (InputRoute::Eis(fd.into(), Calls::default()), "EIS"),
         Err(error) => {
             warn!("Mutter refused ConnectToEIS ({error}); using its Notify* calls for input instead");
             (InputRoute::Notify(Calls::default()), "Notify* calls (EIS was refused)")
