@@ -31,12 +31,15 @@ pub enum StatsFormat {
 /// Who draws the guest's pointer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum CursorMode {
-    /// The bridge, over the window where the guest has it, on a surface of its own: moving it costs no frames, and the
-    /// guest tells by it when a game has locked it (--pointer auto). Where the host has no such surfaces it is embedded
+    /// The guest, into its frames; the host's is hidden over the window. The default: each frame is the whole picture. A
+    /// game that locks the pointer is not noticed then
     #[default]
-    Overlay,
-    /// The guest, into its frames: a pointer that a game has locked is not noticed then
     Embedded,
+    /// The bridge, over the window where the guest has it, on a surface of its own: moving it costs no frames, and the
+    /// guest tells by it when a game has locked it (--pointer auto): the one for games. On a busy machine a frame may be
+    /// missed when the pointer moves right after it, until something changes again. Where the host has no such surfaces
+    /// the pointer is embedded
+    Overlay,
     /// The host, with the guest's picture of it: it moves before the guest knows of it, and costs no frames. Needs
     /// a host that heeds the hotspot (older builds of Wolf do not, and all hide it 5 s after its last motion)
     Host,
@@ -190,7 +193,7 @@ pub struct Options {
     pub pace: Pace,
 
     /// Who draws the pointer
-    #[arg(long, value_name = "WHO", default_value = "overlay")]
+    #[arg(long, value_name = "WHO", default_value = "embedded")]
     pub cursor: CursorMode,
 
     /// Whose keyboard layout counts in the guest

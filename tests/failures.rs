@@ -75,7 +75,7 @@ fn a_wrong_flag_is_told_in_one_line() {
         (&["--guest-timeout", "soon"], &["--guest-timeout", "86400"]),
         (&["--on-close", "explode"], &["--on-close", "exit", "ignore"]),
         (&["--pointer", "sideways"], &["--pointer", "auto", "absolute", "relative"]),
-        (&["--cursor", "blinking"], &["--cursor", "overlay", "embedded", "host", "hidden"]),
+        (&["--cursor", "blinking"], &["--cursor", "embedded", "overlay", "host", "hidden"]),
         (&["--no-such-flag"], &["--no-such-flag"]),
         (&["something"], &["something"]),
         (&["--log", "a=b=c"], &["--log", "debug"]),

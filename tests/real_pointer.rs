@@ -101,7 +101,7 @@ fn a_game_gets_every_motion(suite: Suite, args: &[&str]) {
     if lab::skip() {
         return;
     }
-    let mut world = world(suite, args);
+    let mut world = world(suite, &[&["--cursor", "overlay"], args].concat());
     world.canvas.play(Play::Locked);
     // The lock takes force when the pointer is over the window, which it may have left with a device of GNOME's.
     world.until_the_game_hears();
@@ -148,7 +148,7 @@ fn the_pointer_is_where_the_guest_has_it(suite: Suite) {
     if lab::skip() {
         return;
     }
-    let mut world = world(suite, &[]);
+    let mut world = world(suite, &["--cursor", "overlay"]);
     assert_eq!(red(&world), None);
     world.canvas.play(Play::Cursor);
     for (x, y) in [(100, 100), (1000, 650), (641, 359)] {

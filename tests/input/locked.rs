@@ -4,6 +4,9 @@ use fake_guest::{Cursor, Frame};
 
 use super::*;
 
+/// With these the guest tells where its pointer is.
+const GAMES: &[&str] = &["--cursor", "overlay"];
+
 /// The distances that the guest got.
 fn distances(all: &[Got]) -> Vec<(f64, f64)> {
     let distance = |got: &Got| match got {
@@ -61,7 +64,7 @@ fn distances_are_all_that_goes_on_where_nothing_else_is_wanted() {
 #[test]
 fn a_game_gets_distances_until_its_pointer_shows() {
     for way in BOTH {
-        let world = World::new(way);
+        let world = World::with(way, wolf(), options(way), GAMES);
         let pointer = world.host.pointer().move_to(640.0, 360.0);
         guest_pointer(&world, (640, 360), false);
         assert!(!is_locked(&world));
@@ -89,7 +92,7 @@ fn a_game_gets_distances_until_its_pointer_shows() {
 
 #[test]
 fn a_guest_that_goes_takes_its_lock_with_it() {
-    let world = World::new(Way::Eis);
+    let world = World::with(Way::Eis, wolf(), options(Way::Eis), GAMES);
     let pointer = world.host.pointer().move_to(640.0, 360.0);
     guest_pointer(&world, (640, 360), false);
     wait_for("the host's pointer is locked", SOON, || {
@@ -103,7 +106,7 @@ fn a_guest_that_goes_takes_its_lock_with_it() {
 
 #[test]
 fn a_hidden_pointer_that_follows_is_no_game() {
-    let world = World::new(Way::Eis);
+    let world = World::with(Way::Eis, wolf(), options(Way::Eis), GAMES);
     for step in 0..60 {
         let x = 100.0 + f64::from(step) * 8.0;
         world.host.pointer().move_to(x, 300.0);
