@@ -1,0 +1,92 @@
+# shellcheck shell=bash
+# What every start of a headless GNOME needs (guest-gnome for tests and the demo, start-gnome-headless.sh for use): its buses, a quiet start,
+# and the questions whether it is there.
+
+# system_bus_config SOCKET: of a system bus that runs as any user and starts nothing
+system_bus_config() {
+  cat <<X
+<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN" "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>system</type>
+  <listen>unix:path=$1</listen>
+  <policy context="default">
+    <allow send_destination="*" eavesdrop="true"/>
+    <allow eavesdrop="true"/>
+    <allow own="*"/>
+    <allow user="*"/>
+  </policy>
+</busconfig>
+X
+}
+
+# services that GNOME Shell asks for and that a streamed desktop has no use for
+no_services() {
+  local services=$XDG_RUNTIME_DIR/dbus-1/services name
+  mkdir -p "$services"
+  for name in org.gnome.evolution.dataserver.{AddressBook10,Calendar8,Sources5,UserPrompter0} org.gnome.Shell.CalendarServer \
+    org.gnome.OnlineAccounts org.gnome.Identity org.freedesktop.systemd1 org.freedesktop.secrets org.gnome.keyring \
+    org.gnome.Shell.HotplugSniffer org.gtk.vfs.Daemon org.a11y.Bus org.freedesktop.ColorHelper; do
+    printf '[D-BUS Service]\nName=%s\nExec=/bin/false\n' "$name" >"$services/$name.service"
+  done
+}
+
+# extension DATA MAJOR: an extension for GNOME Shell MAJOR keeps the overview closed at start: without a monitor there is no other time
+# to close it. DATA is one of the shell's data folders.
+extension() {
+  local name=quiet@wolf-bridge major=$2 dir
+  dir=$1/gnome-shell/extensions/$name
+  mkdir -p "$dir"
+  printf '{"uuid":"%s","name":"quiet start","description":"no overview at start","shell-version":["%s"]}' "$name" "$major" >"$dir/metadata.json"
+  if [ "$major" -ge 45 ]; then
+    cat >"$dir/extension.js" <<'X'
+import * as Main from 'resource:///org/gnome/shell/ui/main.js';
+export default class {
+    enable() {
+        const had = Main.sessionMode.hasOverview;
+        Main.sessionMode.hasOverview = false;
+        Main.layoutManager.connect('startup-complete', () => {
+            Main.sessionMode.hasOverview = had;
+            // where the shell was quicker than this
+            Main.overview.hide();
+        });
+    }
+    disable() {}
+}
+X
+  else
+    cat >"$dir/extension.js" <<'X'
+const Main = imports.ui.main;
+class Quiet {
+    enable() {
+        const had = Main.sessionMode.hasOverview;
+        Main.sessionMode.hasOverview = false;
+        Main.layoutManager.connect('startup-complete', () => {
+            Main.sessionMode.hasOverview = had;
+            // where the shell was quicker than this
+            Main.overview.hide();
+        });
+    }
+    disable() {}
+}
+function init() { return new Quiet(); }
+X
+  fi
+}
+
+# dbus-send: the lightest there is, which counts where the processor is emulated
+call() { dbus-send --session --print-reply --dest="$1" "${@:2}"; }
+has_name() { call org.freedesktop.DBus / org.freedesktop.DBus.NameHasOwner "string:$1" | grep -q true; }
+property() { call "$1" "$2" org.freedesktop.DBus.Properties.Get "string:$3" "string:$4"; }
+answers() {
+  [ -S "$XDG_RUNTIME_DIR/wayland-0" ] && has_name org.gnome.Mutter.ScreenCast && has_name org.gnome.Mutter.RemoteDesktop &&
+    property org.gnome.Mutter.ScreenCast /org/gnome/Mutter/ScreenCast org.gnome.Mutter.ScreenCast Version &&
+    property org.gnome.Mutter.RemoteDesktop /org/gnome/Mutter/RemoteDesktop org.gnome.Mutter.RemoteDesktop Version &&
+    property org.gnome.Shell /org/gnome/Shell org.gnome.Shell ShellVersion
+}
+
+# true once the overview is closed; closes it
+no_overview() {
+  property org.gnome.Shell /org/gnome/Shell org.gnome.Shell OverviewActive | grep -q false && return
+  call org.gnome.Shell /org/gnome/Shell org.freedesktop.DBus.Properties.Set string:org.gnome.Shell string:OverviewActive variant:boolean:false
+  return 1
+}
