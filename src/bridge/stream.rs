@@ -1,6 +1,7 @@
 //! The guest's stream: connecting it, what it is offered (formats, size, rate), what it settles on, and what to do when
 //! it does not. Its frames are `frames`' business.
 
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use tracing::{debug, info};
@@ -11,7 +12,6 @@ use crate::host::size::WindowSize;
 use crate::options::{Pace, VideoMemory};
 use crate::stats::Path;
 use crate::video::frame::{BufferId, Negotiated};
-use crate::video::loops::{Loops, Woken};
 use crate::video::negotiation::{Negotiation, Offer};
 use crate::video::pods::StreamSize;
 use crate::video::rate::RateStep;
@@ -80,15 +80,15 @@ impl Cast {
         self.stream()?.next_event()
     }
 
-    /// PipeWire's loops, to be watched while there is a stream.
-    pub fn loops(&self) -> Option<&Loops> {
-        self.stream().map(VideoStream::loops)
+    /// PipeWire's descriptor, to be watched for reading while there is a stream.
+    pub fn loop_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.stream().map(VideoStream::loop_fd)
     }
 
-    /// Runs what PipeWire has to do in these loops, without waiting.
-    pub fn iterate(&self, woken: Woken) {
+    /// Runs what PipeWire has to do, without waiting.
+    pub fn iterate(&self) {
         if let Some(stream) = self.stream() {
-            stream.iterate(woken);
+            stream.iterate();
         }
     }
 

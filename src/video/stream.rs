@@ -5,7 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
@@ -25,7 +25,7 @@ use crate::clock;
 use crate::video::cursor::{Cursor, CursorNews, CursorTracker, Place};
 use crate::video::driver::{Guest, Probe, SUPPORTS_LAZY};
 use crate::video::frame::{BufferId, Frame, Negotiated, Plane};
-use crate::video::loops::{Loops, MainLoop, ON_MAIN_LOOP, Woken};
+use crate::video::main_loop::{MainLoop, ON_MAIN_LOOP};
 use crate::video::meta::BadMeta;
 use crate::video::negotiation::Offer;
 use crate::video::pods::{self, Settled, StreamSize};
@@ -205,8 +205,8 @@ pub struct VideoStream {
     stream: StreamRc,
     _core_listener: CoreListener,
     core: CoreRc,
-    loops: Loops,
     _context: ContextRc,
+    main_loop: MainLoop,
     shared: Rc<RefCell<Shared>>,
     node: u32,
 }
@@ -223,7 +223,6 @@ impl VideoStream {
         pipewire::init();
         let main_loop = MainLoop::new().map_err(VideoError::Connect)?;
         let context = ContextRc::new(main_loop.get(), None).map_err(|_| VideoError::NoContext)?;
-        let loops = Loops::new(main_loop, &context);
         let core = match remote {
             Some(fd) => context.connect_fd_rc(fd, None),
             None => context.connect_rc(None),
@@ -274,21 +273,21 @@ impl VideoStream {
             stream,
             _core_listener: core_listener,
             core,
-            loops,
             _context: context,
+            main_loop,
             shared,
             node,
         })
     }
 
-    /// PipeWire's loops, to be watched; see [`iterate`](Self::iterate).
-    pub fn loops(&self) -> &Loops {
-        &self.loops
+    /// The descriptor to watch for reading; call [`iterate`](Self::iterate) when it is readable.
+    pub fn loop_fd(&self) -> BorrowedFd<'_> {
+        self.main_loop.fd()
     }
 
-    /// Runs what PipeWire has to do in these loops, without waiting.
-    pub fn iterate(&self, woken: Woken) {
-        self.loops.iterate(woken);
+    /// Runs what PipeWire has to do, without waiting.
+    pub fn iterate(&self) {
+        self.main_loop.iterate();
         let answer = self.probe.borrow().as_ref().and_then(Probe::answer);
         if let Some(guest) = answer {
             self.probe.take();

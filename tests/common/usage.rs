@@ -29,7 +29,7 @@ pub fn threads(pid: u32) -> Vec<String> {
     tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok()).collect()
 }
 
-/// PipeWire has no thread of its own: each frame is handled where it arrives.
+/// PipeWire (1.2 or later) has no thread of its own: each frame is handled where it arrives.
 pub fn has_no_data_thread(pid: u32) {
     let threads = threads(pid);
     assert!(!threads.iter().any(|name| name.contains("data-loop") || name.contains("pipewire")), "{threads:?}");
