@@ -68,6 +68,15 @@ apt_need() {
 }
 apt_install() { as_root env DEBIAN_FRONTEND=noninteractive apt-get "${APT_OPTIONS[@]}" install -yq --no-remove --no-install-recommends "$@"; }
 
+# debian_archive: the address of this machine's mirror of Debian, as apt knows it.
+debian_archive() {
+  local uri
+  # shellcheck disable=SC2016 # apt's own variable
+  uri=$(. /etc/os-release && apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Codename: ${VERSION_CODENAME:-}" | head -n 1)
+  [ -n "$uri" ] || die "apt knows no archive of this release: run apt-get update"
+  echo "$uri"
+}
+
 rust_version() { "$1" --version 2>/dev/null | awk '{print $2}'; }
 # new_enough CARGO: whether it is MSRV or later.
 new_enough() {
