@@ -27,7 +27,11 @@ pub fn count(bridge: &Path, frames: u64) -> Result<u64, String> {
     let mutter = MutterOptions { producer, ..Default::default() };
     let guest = FakeGuest::start(GuestOptions { mutter, ..Default::default() }).map_err(|error| text(&error))?;
     let mut valgrind = Command::new("valgrind");
-    valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(bridge).arg("--host").arg(host.socket());
+    valgrind
+        .args(["--tool=callgrind", "--fair-sched=yes", "--callgrind-out-file=/dev/null"])
+        .arg(bridge)
+        .arg("--host")
+        .arg(host.socket());
     for name in ["WAYLAND_DISPLAY", "DISPLAY"] {
         valgrind.env_remove(name);
     }
