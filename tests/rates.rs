@@ -92,10 +92,7 @@ fn measure(suite: Suite, source: &str, pace: &str, seconds: f64) {
     if monitor {
         args.extend(["--monitor", "Meta-0"]);
     }
-    let bridge = match suite {
-        Suite::Forky => Bridge::start_with_libraries(&suite.root(), host.socket(), &gnome.env(), &args),
-        _ => Bridge::start(host.socket(), &gnome.env(), &args),
-    };
+    let bridge = Bridge::start_beside(suite, host.socket(), &gnome.env(), &args);
     wait_for("a picture in the host", SOON, || (host.look(|seen| seen.frame_count()) > 0).then_some(()));
     let canvas = canvas.unwrap_or_else(|| Canvas::open(&gnome.wayland_socket(), 7));
     bridge.expect(canvas.wait_for_size(width as u32, height as u32, SOON));

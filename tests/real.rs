@@ -33,11 +33,7 @@ fn a_guest_in_a_host(suite: Suite, kind: HostKind) {
     let host = RealHost::start(kind, 1280, 720);
     let gnome = Gnome::start_with(suite, &[("WB_ANIMATIONS", "0")]);
     let args = ["--log", "debug,wolf_bridge=trace,calloop=info,zbus=info"];
-    let bridge = match suite {
-        // The library of that system can drive such a guest.
-        Suite::Forky => Bridge::start_with_libraries(&suite.root(), &host.socket(), &gnome.env(), &args),
-        _ => Bridge::start(&host.socket(), &gnome.env(), &args),
-    };
+    let bridge = Bridge::start_beside(suite, &host.socket(), &gnome.env(), &args);
     wait_for("a picture in the host", SOON, || (!host.screenshot().is_uniform()).then_some(()));
 
     let canvas = Canvas::open(&gnome.wayland_socket(), 7);
@@ -115,7 +111,7 @@ fn gnome_50_goes_on_in_a_host_that_never_calls_back() {
     }
     let host = fake_host::FakeHost::builder().wolf().blind().start().unwrap();
     let gnome = Gnome::start_with(Suite::Forky, &[("WB_ANIMATIONS", "0")]);
-    let bridge = Bridge::start_with_libraries(&Suite::Forky.root(), host.socket(), &gnome.env(), &[]);
+    let bridge = Bridge::start_beside(Suite::Forky, host.socket(), &gnome.env(), &[]);
     wait_for("a picture in the host", SOON, || (host.look(fake_host::Seen::frame_count) > 0).then_some(()));
     let canvas = Canvas::open(&gnome.wayland_socket(), 7);
     bridge.expect(canvas.wait(SOON, |seen| (seen.fullscreen && seen.drawn > 0).then_some(())));

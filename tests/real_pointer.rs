@@ -26,11 +26,7 @@ fn world(suite: Suite, args: &[&str]) -> World {
     let host = Sway::start(1280, 720);
     let gnome = Gnome::start_with(suite, &[("WB_ANIMATIONS", "0")]);
     let args = [&["--log", "debug,wolf_bridge=trace,calloop=info,zbus=info"], args].concat();
-    let bridge = match suite {
-        // The library of that system can drive such a guest.
-        Suite::Forky => Bridge::start_with_libraries(&suite.root(), &host.socket(), &gnome.env(), &args),
-        _ => Bridge::start(&host.socket(), &gnome.env(), &args),
-    };
+    let bridge = Bridge::start_beside(suite, &host.socket(), &gnome.env(), &args);
     wait_for("a picture in the host", SOON, || (!host.screenshot().is_uniform()).then_some(()));
     let canvas = Canvas::open(&gnome.wayland_socket(), 7);
     bridge.expect(canvas.wait_for_size(1280, 720, SOON));
@@ -192,10 +188,7 @@ impl Wolf {
     fn new(suite: Suite, (width, height): (u32, u32), env: &[(&str, &str)], args: &[&str]) -> Self {
         let host = FakeHost::builder().wolf().start().unwrap();
         let gnome = Gnome::start_with(suite, &[&[("WB_ANIMATIONS", "0")], env].concat());
-        let bridge = match suite {
-            Suite::Forky => Bridge::start_with_libraries(&suite.root(), host.socket(), &gnome.env(), args),
-            _ => Bridge::start(host.socket(), &gnome.env(), args),
-        };
+        let bridge = Bridge::start_beside(suite, host.socket(), &gnome.env(), args);
         bridge.expect(host.wait(Seen::shown, SOON));
         let canvas = Canvas::open(&gnome.wayland_socket(), 7);
         bridge.expect(canvas.wait_for_size(width, height, SOON));

@@ -71,8 +71,22 @@ impl Bridge {
         Self::spawn(Command::new(env!("CARGO_BIN_EXE_wolf-bridge")), env, args)
     }
 
+    /// As [`start`](Self::start), beside a GNOME of this system: with that system's libraries where they can do what those
+    /// here cannot, which is to drive the guest.
+    pub fn start_beside<K: AsRef<str>, V: AsRef<str>>(
+        suite: lab::Suite,
+        host: &Path,
+        env: &[(K, V)],
+        args: &[&str],
+    ) -> Self {
+        match suite {
+            lab::Suite::Forky => Self::start_with_libraries(&suite.root(), host, env, args),
+            _ => Self::start(host, env, args),
+        }
+    }
+
     /// As [`start`](Self::start), with the libraries of another system's tree, PipeWire's above all.
-    pub fn start_with_libraries<K: AsRef<str>, V: AsRef<str>>(
+    fn start_with_libraries<K: AsRef<str>, V: AsRef<str>>(
         root: &Path,
         host: &Path,
         env: &[(K, V)],
