@@ -293,18 +293,24 @@ fn step(quits: bool) -> impl Strategy<Value = Step> {
     ]
 }
 
+/// What has become of it when all of that has happened and everything has arrived, with the focus on the window.
+fn after(tells_first: bool, steps: Vec<Step>) -> World {
+    let mut world = World::new(tells_first);
+    world.step(Step::Focus(true));
+    for step in steps {
+        world.step(step);
+    }
+    world.step(Step::Focus(true));
+    world.settle();
+    world
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
     fn both_sides_end_with_the_same(tells_first: bool, steps in prop::collection::vec(step(false), 1..60)) {
-        let mut world = World::new(tells_first);
-        world.step(Step::Focus(true));
-        for step in steps {
-            world.step(step);
-        }
-        world.step(Step::Focus(true));
-        world.settle();
+        let world = after(tells_first, steps);
         let same = match (world.host, world.guest) {
             (Owner::Application(copy), Owner::Bridge(offered)) => copy == offered,
             (Owner::Bridge(_), Owner::Application(_)) | (Owner::Nobody, Owner::Nobody) => true,
@@ -315,13 +321,7 @@ proptest! {
 
     #[test]
     fn nobody_offers_what_nobody_has(tells_first: bool, steps in prop::collection::vec(step(true), 1..60)) {
-        let mut world = World::new(tells_first);
-        world.step(Step::Focus(true));
-        for step in steps {
-            world.step(step);
-        }
-        world.step(Step::Focus(true));
-        world.settle();
+        let world = after(tells_first, steps);
         match (world.host, world.guest) {
             (Owner::Bridge(_), guest) => prop_assert!(matches!(guest, Owner::Application(_)), "{guest:?}"),
             (host, Owner::Bridge(offered)) => prop_assert_eq!(host, Owner::Application(offered)),

@@ -229,6 +229,14 @@ mod tests {
         now + ON_ITS_WAY
     }
 
+    /// Both sides have said that Caps Lock is off.
+    fn off() -> LockSync {
+        let mut sync = LockSync::default();
+        sync.guest(caps(false));
+        sync.host(caps(false));
+        sync
+    }
+
     #[test]
     fn a_guest_that_differs_is_tapped_once() {
         let now = Instant::now();
@@ -246,9 +254,7 @@ mod tests {
     #[test]
     fn a_persons_own_press_is_not_doubled() {
         let now = Instant::now();
-        let mut sync = LockSync::default();
-        sync.guest(caps(false));
-        sync.host(caps(false));
+        let mut sync = off();
         sync.sent(now, CAPS);
         sync.host(caps(true));
         assert_eq!(sync.tap(now), None);
@@ -268,9 +274,7 @@ mod tests {
     #[test]
     fn a_press_that_the_guest_did_not_take_is_made_up_for() {
         let now = Instant::now();
-        let mut sync = LockSync::default();
-        sync.guest(caps(false));
-        sync.host(caps(false));
+        let mut sync = off();
         sync.sent(now, CAPS);
         sync.host(caps(true));
         assert_eq!(sync.deadline(), Some(later(now)));
@@ -309,9 +313,7 @@ mod tests {
     #[test]
     fn what_the_guest_does_by_itself_is_its_own() {
         let now = Instant::now();
-        let mut sync = LockSync::default();
-        sync.guest(caps(false));
-        sync.host(caps(false));
+        let mut sync = off();
         sync.guest(caps(true));
         assert_eq!(sync.tap(now), None);
         sync.host(caps(false));
