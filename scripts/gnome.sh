@@ -37,40 +37,58 @@ extension() {
   dir=$1/gnome-shell/extensions/$name
   mkdir -p "$dir"
   printf '{"uuid":"%s","name":"quiet start","description":"no overview at start","shell-version":["%s"]}' "$name" "$major" >"$dir/metadata.json"
+  # what both forms of an extension have in common
+  local body='
+    enable() {
+        const had = Main.sessionMode.hasOverview;
+        Main.sessionMode.hasOverview = false;
+        Main.layoutManager.connect("startup-complete", () => {
+            Main.sessionMode.hasOverview = had;
+            // where the shell was quicker than this
+            Main.overview.hide();
+        });
+    }
+    disable() {}
+}'
   if [ "$major" -ge 45 ]; then
-    cat >"$dir/extension.js" <<'X'
-import * as Main from 'resource:///org/gnome/shell/ui/main.js';
-export default class {
-    enable() {
-        const had = Main.sessionMode.hasOverview;
-        Main.sessionMode.hasOverview = false;
-        Main.layoutManager.connect('startup-complete', () => {
-            Main.sessionMode.hasOverview = had;
-            // where the shell was quicker than this
-            Main.overview.hide();
-        });
-    }
-    disable() {}
-}
-X
+    printf '%s\n' "import * as Main from 'resource:///org/gnome/shell/ui/main.js';" "export default class {$body"
   else
-    cat >"$dir/extension.js" <<'X'
-const Main = imports.ui.main;
-class Quiet {
-    enable() {
-        const had = Main.sessionMode.hasOverview;
-        Main.sessionMode.hasOverview = false;
-        Main.layoutManager.connect('startup-complete', () => {
-            Main.sessionMode.hasOverview = had;
-            // where the shell was quicker than this
-            Main.overview.hide();
-        });
-    }
-    disable() {}
+    printf '%s\n' 'const Main = imports.ui.main;' "class Quiet {$body" 'function init() { return new Quiet(); }'
+  fi >"$dir/extension.js"
 }
-function init() { return new Quiet(); }
+
+# quiet_settings: no tour, no overview at start, never idle, never locked; as a keyfile.
+quiet_settings() {
+  cat <<'X'
+[org/gnome/shell]
+welcome-dialog-last-shown-version='9999'
+enabled-extensions=['quiet@wolf-bridge']
+
+[org/gnome/desktop/session]
+idle-delay=uint32 0
+
+[org/gnome/desktop/lockdown]
+disable-lock-screen=true
+
+[org/gnome/desktop/screensaver]
+lock-enabled=false
+idle-activation-enabled=false
 X
-  fi
+}
+
+# wireplumber_config CONFIG: for a WirePlumber with CONFIG as its XDG_CONFIG_HOME.
+wireplumber_config() {
+  local dir=$1/wireplumber
+  mkdir -p "$dir"/{main,bluetooth}.lua.d "$dir/wireplumber.conf.d"
+  # no Bluetooth: WirePlumber 0.4 ends when that part finds no logind
+  echo 'bluez_monitor.enabled = false' >"$dir/bluetooth.lua.d/80-off.lua"
+  echo 'wireplumber.profiles = { main = { monitor.bluez = disabled, monitor.bluez-midi = disabled, support.logind = disabled } }' \
+    >"$dir/wireplumber.conf.d/80-off.conf"
+  # PipeWire 0.3 takes a client whose process it cannot see, as those outside these namespaces, for a sandboxed one
+  cat >"$dir/main.lua.d/80-access.lua" <<'X'
+default_access.properties["enable-flatpak-portal"] = false
+default_access.rules = { { matches = { { { "pipewire.access", "=", "flatpak" } } }, default_permissions = "all" } }
+X
 }
 
 # dbus-send: the lightest there is, which counts where the processor is emulated

@@ -94,53 +94,25 @@ make_settings() {
     sources+="${sources:+, }('xkb', '${layouts[i]}${variants[i]:++${variants[i]}}')"
   done
   mkdir -p "$run/dconf/defaults.d/locks"
-  cat >"$run/dconf/defaults.d/wolf-bridge" <<X
-[org/gnome/shell]
-welcome-dialog-last-shown-version='9999'
-enabled-extensions=['quiet@wolf-bridge']
-
-[org/gnome/desktop/session]
-idle-delay=uint32 0
-
-[org/gnome/desktop/lockdown]
-disable-lock-screen=true
-
-[org/gnome/desktop/screensaver]
-lock-enabled=false
-idle-activation-enabled=false
-
-[org/gnome/settings-daemon/plugins/power]
-sleep-inactive-ac-type='nothing'
-X
+  quiet_settings >"$run/dconf/defaults.d/wolf-bridge"
+  printf "\n[org/gnome/settings-daemon/plugins/power]\nsleep-inactive-ac-type='nothing'\n" >>"$run/dconf/defaults.d/wolf-bridge"
   [ -z "$sources" ] || printf '\n[org/gnome/desktop/input-sources]\nsources=[%s]\n' "$sources" >>"$run/dconf/defaults.d/wolf-bridge"
   if [[ ${XKB_DEFAULT_OPTIONS:-} =~ ^[a-z0-9_:,]+$ ]]; then
     printf "xkb-options=['%s']\n" "${XKB_DEFAULT_OPTIONS//,/\', \'}" >>"$run/dconf/defaults.d/wolf-bridge"
   fi
-  printf 'org/gnome/desktop/lockdown/disable-lock-screen\n' | sed 's,^,/,' >"$run/dconf/defaults.d/locks/wolf-bridge"
+  echo /org/gnome/desktop/lockdown/disable-lock-screen >"$run/dconf/defaults.d/locks/wolf-bridge"
   dconf compile "$run/dconf/defaults" "$run/dconf/defaults.d" || die "dconf does not compile the desktop's defaults"
   printf 'user-db:user\nfile-db:%s\n' "$run/dconf/defaults" >"$run/dconf/profile"
   export DCONF_PROFILE=$run/dconf/profile
 }
 
-# no devices of the machine, and clients whose process cannot be seen are no sandboxed ones
+# no devices of the machine
 make_wireplumber() {
   local dir=$run/etc/wireplumber
-  mkdir -p "$dir"/{main,bluetooth}.lua.d "$dir/wireplumber.conf.d"
-  echo 'bluez_monitor.enabled = false' >"$dir/bluetooth.lua.d/80-off.lua"
-  cat >"$dir/main.lua.d/80-off.lua" <<'X'
-alsa_monitor.enabled = false
-v4l2_monitor.enabled = false
-default_access.properties["enable-flatpak-portal"] = false
-default_access.rules = { { matches = { { { "pipewire.access", "=", "flatpak" } } }, default_permissions = "all" } }
-X
-  cat >"$dir/wireplumber.conf.d/80-off.conf" <<'X'
-wireplumber.profiles = {
-  main = {
-    monitor.alsa = disabled, monitor.alsa-midi = disabled, monitor.v4l2 = disabled, monitor.libcamera = disabled
-    monitor.bluez = disabled, monitor.bluez-midi = disabled, support.logind = disabled
-  }
-}
-X
+  wireplumber_config "$run/etc"
+  printf 'alsa_monitor.enabled = false\nv4l2_monitor.enabled = false\n' >"$dir/main.lua.d/80-devices.lua"
+  echo 'wireplumber.profiles = { main = { monitor.alsa = disabled, monitor.alsa-midi = disabled, monitor.v4l2 = disabled, monitor.libcamera = disabled } }' \
+    >"$dir/wireplumber.conf.d/80-devices.conf"
 }
 
 # quoted TEXT: as a string of SPA's JSON
