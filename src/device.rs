@@ -21,6 +21,21 @@ pub fn is_same(one: u64, other: u64) -> bool {
     one == other || parent(one).zip(parent(other)).is_none_or(|(one, other)| one == other)
 }
 
+/// The render node of a device, whichever of its nodes this is; `None` where it has none, or is none of DRM's.
+pub fn render_node(number: u64) -> Option<PathBuf> {
+    let (major, minor) = (rustix::fs::major(number), rustix::fs::minor(number));
+    if major != DRM_MAJOR {
+        return None;
+    }
+    // As the kernel has always numbered them.
+    if (128..192).contains(&minor) {
+        return Some(format!("/dev/dri/renderD{minor}").into());
+    }
+    let nodes = fs::read_dir(parent(number)?.join("drm")).ok()?;
+    let mut names = nodes.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.find(|name| name.starts_with("renderD")).map(|name| PathBuf::from("/dev/dri").join(name))
+}
+
 /// A node's name and its driver's, for the log: `renderD128 (amdgpu)`.
 pub fn name(number: u64) -> String {
     let (major, minor) = (rustix::fs::major(number), rustix::fs::minor(number));
@@ -80,6 +95,14 @@ mod tests {
         assert!(is_same(0, 0) && is_same(rustix::fs::makedev(1, 3), rustix::fs::makedev(1, 5)));
         assert_eq!(name(rustix::fs::makedev(1, 3)), "null");
         assert_eq!(name(rustix::fs::makedev(4095, 3)), "device 4095:3");
+    }
+
+    #[test]
+    fn a_render_node_is_its_own() {
+        let node = |major, minor| render_node(rustix::fs::makedev(major, minor));
+        assert_eq!(node(DRM_MAJOR, 129), Some("/dev/dri/renderD129".into()));
+        // No such card, and what is no card at all.
+        assert_eq!([node(DRM_MAJOR, 63), node(1, 128), node(0, 0)], [None, None, None]);
     }
 
     #[test]

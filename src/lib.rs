@@ -7,7 +7,7 @@
 //! guest ──PipeWire──▶ video::stream ─VideoEvent▶ ┌────────┐ ─▶ host::window ──wl_surface──▶ host
 //!                                                │ Bridge │
 //! guest ◀──libei───── input::path ◀──InputEvent─ └────────┘ ◀─ host::seat ◀───wl_seat────── host
-//!                     guest::mutter ─SessionEvent▶
+//!                     guest::{mutter, portal, …} ─SessionEvent▶
 //! ```
 //!
 //! | room | what is in it |

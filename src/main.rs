@@ -19,5 +19,5 @@ fn main() -> ExitCode {
 fn run() -> Result<(), Error> {
     let options = Options::read()?;
     wolf_bridge::logging::init(&options.log).map_err(Error::Usage)?;
-    Bridge::run(options)
+    if options.print_gpu { Bridge::print_gpu(&options) } else { Bridge::run(options) }
 }

@@ -7,8 +7,9 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 
 use crate::error::Error;
+use crate::guest::{Kind, Wishes};
 use crate::input::layouts::Layouts;
-use crate::video::rate::MaxRate;
+use crate::video::rate::{FALLBACK, MaxRate};
 
 /// What to do when the host asks the window to close.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -136,6 +137,21 @@ pub struct Size {
     pub height: u32,
 }
 
+/// What the window has where the host says nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fallback {
+    /// Of a host that leaves it to its windows, and has no output.
+    pub size: Size,
+    /// Where the output has none, or an absurd one.
+    pub rate: MaxRate,
+}
+
+impl Default for Fallback {
+    fn default() -> Self {
+        Self { size: Size { width: 1280, height: 720 }, rate: FALLBACK }
+    }
+}
+
 /// The largest side of a window or stream; Mutter's virtual monitors end here too.
 pub const MAX_SIDE: u32 = 16384;
 
@@ -146,6 +162,7 @@ Environment:
   DBUS_SESSION_BUS_ADDRESS  the guest's session bus
   PIPEWIRE_REMOTE, PIPEWIRE_RUNTIME_DIR
                             the guest's PipeWire
+  LIBEI_SOCKET              gamescope's EIS socket, when --eis-socket is not given
   WOLF_BRIDGE_LOG           the same as --log
 
 Signals:
@@ -162,7 +179,9 @@ Exit codes:
 Examples:
   WAYLAND_DISPLAY=wayland-1 wolf-bridge
   wolf-bridge --host /run/user/1000/wayland-1 --windowed 1600x900
-  wolf-bridge --monitor Meta-0 --on-close ignore --log debug";
+  wolf-bridge --monitor Meta-0 --on-close ignore --log debug
+  wolf-bridge --guest gamescope --eis-socket gamescope-0-ei
+  wolf-bridge --node 41";
 
 /// Shows a headless desktop inside another Wayland compositor and lets you use it there.
 ///
@@ -173,12 +192,32 @@ Examples:
 #[command(name = "wolf-bridge", version, after_help = HELP_AFTER)]
 pub struct Options {
     /// The host's Wayland socket: a name in XDG_RUNTIME_DIR, or an absolute path
-    #[arg(long, env = "WAYLAND_DISPLAY", value_name = "NAME|PATH", hide_env_values = true, value_parser = parse_host)]
+    #[arg(long, env = "WAYLAND_DISPLAY", value_name = "NAME|PATH", hide_env_values = true, value_parser = parse_socket)]
     pub host: Option<PathBuf>,
+
+    /// What the guest is
+    #[arg(long, value_name = "KIND", default_value = "auto")]
+    pub guest: Kind,
+
+    /// The guest's Wayland socket, for input into wlroots: a name in XDG_RUNTIME_DIR, or an absolute path
+    #[arg(long, value_name = "NAME|PATH", value_parser = parse_socket)]
+    pub guest_socket: Option<PathBuf>,
+
+    /// The guest's EIS socket, for input into gamescope or beside a --node: a name in XDG_RUNTIME_DIR, or an absolute path
+    #[arg(long, value_name = "NAME|PATH", value_parser = parse_socket)]
+    pub eis_socket: Option<PathBuf>,
+
+    /// Show this node of the guest's PipeWire, by its name or its object.serial
+    #[arg(long, value_name = "NAME|SERIAL", value_parser = parse_node)]
+    pub node: Option<String>,
 
     /// Be a window of this size instead of asking for fullscreen
     #[arg(long, value_name = "WxH", value_parser = parse_size)]
     pub windowed: Option<Size>,
+
+    /// Size and rate while the host says none: it leaves the size to its windows and has no output, or one without a rate
+    #[arg(long, value_name = "WxH[@HZ]", default_value = "1280x720@60", value_parser = parse_fallback)]
+    pub fallback: Fallback,
 
     /// Show this monitor of the guest instead of making one of the host's size
     #[arg(long, value_name = "CONNECTOR", value_parser = parse_name)]
@@ -243,6 +282,10 @@ pub struct Options {
     #[arg(long, value_name = "PATH", requires = "stats")]
     pub stats_file: Option<PathBuf>,
 
+    /// Print which GPU the host draws on, and end: its render node, such as /dev/dri/renderD128, any (it does not say), or none
+    #[arg(long)]
+    pub print_gpu: bool,
+
     /// What to log: error, warn, info, debug, trace, or a filter such as wolf_bridge::video=trace
     #[arg(long, env = "WOLF_BRIDGE_LOG", value_name = "FILTER", default_value = "info", hide_env_values = true)]
     pub log: String,
@@ -256,12 +299,57 @@ impl Options {
     ///
     /// What is wrong, in one line.
     pub fn read() -> Result<Self, Error> {
-        Self::try_parse().map_err(|error| {
+        let options = Self::try_parse().map_err(|error| {
             if !error.use_stderr() {
                 error.exit();
             }
             Error::Usage(one_line(&error.to_string()))
-        })
+        })?;
+        match options.contradiction() {
+            Some(why) => Err(Error::Usage(format!("{why}; see wolf-bridge --help"))),
+            None => Ok(options),
+        }
+    }
+
+    /// What makes no sense together: no kind of guest has use for all of it, or one lacks what it needs.
+    fn contradiction(&self) -> Option<String> {
+        use Kind::{Auto, Gamescope, Mutter, Node, Portal, Wlroots};
+        let mut possible = match self.guest {
+            Auto => vec![Mutter, Portal, Wlroots, Gamescope, Node],
+            kind => vec![kind],
+        };
+        let mut said = if self.guest == Auto { Vec::new() } else { vec![format!("--guest {}", self.guest)] };
+        for (flag, is_given, kinds) in [
+            ("--guest-socket", self.guest_socket.is_some(), &[Wlroots][..]),
+            ("--node", self.node.is_some(), &[Node, Gamescope]),
+            ("--eis-socket", self.eis_socket.is_some(), &[Node, Gamescope]),
+            ("--monitor", self.monitor.is_some(), &[Mutter, Portal, Wlroots]),
+        ] {
+            if is_given {
+                possible.retain(|kind| kinds.contains(kind));
+                if possible.is_empty() {
+                    return Some(format!("{flag} means nothing with {}; leave one of them out", said.join(" ")));
+                }
+                said.push(flag.to_owned());
+            }
+        }
+        match self.guest {
+            Node if self.node.is_none() => Some("--guest node needs --node NAME|SERIAL".to_owned()),
+            Wlroots if self.guest_socket.is_none() => Some("--guest wlroots needs --guest-socket NAME|PATH".to_owned()),
+            _ => None,
+        }
+    }
+
+    /// What is wished of the guest.
+    pub fn wishes(&self) -> Wishes {
+        Wishes {
+            monitor: self.monitor.clone(),
+            cursor: self.cursor,
+            clipboard: self.clipboard != ClipboardFlow::Off,
+            socket: self.guest_socket.clone(),
+            eis: self.eis_socket.clone(),
+            node: self.node.clone(),
+        }
     }
 
     /// The rate to ask of the guest on a host with this refresh (mHz).
@@ -282,7 +370,7 @@ fn one_line(complaint: &str) -> String {
     format!("{}; see wolf-bridge --help", complaint.trim_start_matches("error: "))
 }
 
-fn parse_host(text: &str) -> Result<PathBuf, String> {
+fn parse_socket(text: &str) -> Result<PathBuf, String> {
     if text.is_empty() {
         return Err("is empty; name a socket such as wayland-1, or give its absolute path".into());
     }
@@ -294,6 +382,13 @@ fn parse_host(text: &str) -> Result<PathBuf, String> {
         return Err("is a relative path; give a socket name or an absolute path".into());
     }
     Ok(path)
+}
+
+fn parse_node(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.contains('\0') {
+        return Err("is not a node's name or serial; pw-cli ls Node lists them".into());
+    }
+    Ok(text.to_owned())
 }
 
 fn parse_name(text: &str) -> Result<String, String> {
@@ -317,6 +412,12 @@ fn parse_size(text: &str) -> Result<Size, String> {
         (Some(width), Some(height)) => Ok(Size { width, height }),
         _ => Err(wrong()),
     }
+}
+
+fn parse_fallback(text: &str) -> Result<Fallback, String> {
+    let (size, rate) = text.split_once('@').map_or((text, None), |(size, rate)| (size, Some(rate)));
+    let rate = rate.map_or(Ok(Fallback::default().rate), parse_refresh)?;
+    Ok(Fallback { size: parse_size(size)?, rate })
 }
 
 fn parse_refresh(text: &str) -> Result<MaxRate, String> {
@@ -371,12 +472,22 @@ mod tests {
     }
 
     #[test]
+    fn a_fallback_is_a_size_and_perhaps_a_rate() {
+        let size = Size { width: 1600, height: 900 };
+        assert_eq!(parse_fallback("1600x900@120"), Ok(Fallback { size, rate: MaxRate(120_000) }));
+        assert_eq!(parse_fallback("1600x900"), Ok(Fallback { size, rate: MaxRate(60_000) }));
+        for wrong in ["", "@60", "1600x900@", "1600x900@0", "1600x900@foo", "0x0@60", "1600@60", "1600x900@60@60"] {
+            assert!(parse_fallback(wrong).is_err(), "{wrong} was taken");
+        }
+    }
+
+    #[test]
     fn a_host_is_a_name_or_an_absolute_path() {
-        assert!(parse_host("wayland-1").is_ok());
-        assert!(parse_host("/run/user/0/wayland-1").is_ok());
-        assert!(parse_host("").is_err());
-        assert!(parse_host("a/b").is_err());
-        assert!(parse_host("a\0b").is_err());
+        assert!(parse_socket("wayland-1").is_ok());
+        assert!(parse_socket("/run/user/0/wayland-1").is_ok());
+        assert!(parse_socket("").is_err());
+        assert!(parse_socket("a/b").is_err());
+        assert!(parse_socket("a\0b").is_err());
     }
 
     #[test]

@@ -3,19 +3,20 @@
 
 mod common;
 
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
 use common::desktops::{HostKind, RealHost, shows, soon};
+use common::started::{Started, with_host};
 use common::vm::on_gpu;
 use common::world::{AR24, LINEAR, XR24, coded, gpu, wolf};
 use common::{Bridge, SOON, wait_for};
 use fake_guest::{Dmabufs, FakeGuest, Fill, GuestOptions, MutterOptions, ProducerOptions};
 use fake_host::modifier::INVALID;
 use fake_host::{Dmabuf, Seen};
-use lab::{Canvas, Gnome, Image, Suite};
+use lab::{Canvas, Gnome, Image, Machine, Suite};
 
 /// GNOME takes long to start in there: one is for all tests.
 static GNOME: Mutex<Option<Gnome>> = Mutex::new(None);
@@ -226,6 +227,30 @@ fn a_host_on_another_device_gets_shared_memory() {
             let shown = seen.window_commits().skip_while(|commit| commit.buffer().is_none());
             assert!(shown.into_iter().all(|commit| commit.size.is_some()), "the window was blank: {seen}");
         });
+    });
+}
+
+/// A session of somebody without rights draws in software while the host's GPU is not theirs to open, and else on that one.
+#[test]
+fn a_session_draws_on_the_hosts_gpu() {
+    on_gpu(|| {
+        let mut machine = Machine::start();
+        let gpu = rustix::fs::makedev(226, 128);
+        for (mode, says, opens) in [
+            (0o600, "which this user may not open: the desktop is drawn in software", vec![]),
+            (0o666, "by dmabuf", vec![gpu]),
+        ] {
+            let host = RealHost::start_with(HostKind::Sway, 960, 540, lab::ON_GPU);
+            std::fs::set_permissions("/dev/dri/renderD128", std::fs::Permissions::from_mode(mode)).expect("root may");
+            let env = with_host(&machine, &host.socket());
+            let started = Started::start(&mut machine, &env, &[]);
+            started.wait("a first frame", soon(), || started.log().contains("first frame shown").then_some(()));
+            let shell = started.running(&machine, "gnome");
+            assert_eq!(wolf_bridge::device::open_in(shell.pid), opens, "{}", started.log());
+            started.wait("its frames", soon(), || started.log().contains(says).then_some(()));
+            wait_for("a picture in the host", soon(), || (!host.screenshot().is_uniform()).then_some(()));
+            started.end();
+        }
     });
 }
 

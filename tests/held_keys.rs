@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use common::SOON;
 use fake_guest::{DeviceKind, EisOptions, FakeEis, KEYMAP_US};
 use proptest::prelude::*;
-use wolf_bridge::input::ei::EiSink;
+use wolf_bridge::input::ei::{EiSink, Scrolling};
 use wolf_bridge::input::event::InputEvent;
 use wolf_bridge::input::notify::{Call, Calls, NotifySink};
 use wolf_bridge::input::path::{InputPath, Sink};
@@ -121,7 +121,7 @@ impl Eis {
 fn attach(path: &mut InputPath, eis: &FakeEis) -> OwnedFd {
     let socket = eis.connect(u32::MAX).expect("a socket");
     let watch = socket.try_clone().expect("a descriptor");
-    path.attach(Sink::Ei(Box::new(EiSink::new(socket, None).expect("a sink"))), None);
+    path.attach(Sink::Ei(Box::new(EiSink::new(socket, None, Scrolling::Mutter).expect("a sink"))), None);
     watch
 }
 

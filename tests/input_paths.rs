@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use fake_guest::{DeviceKind, EisOptions, EisState, FakeEis, Input, Region, RegionMode};
 use proptest::prelude::*;
-use wolf_bridge::input::ei::EiSink;
+use wolf_bridge::input::ei::{EiSink, Scrolling};
 use wolf_bridge::input::event::{Axis, InputEvent};
 use wolf_bridge::input::path::{InputPath, Sink};
 use wolf_bridge::options::PointerMode;
@@ -37,7 +37,7 @@ impl World {
 
     fn connect(&mut self) {
         let socket = self.eis.connect(u32::MAX).unwrap();
-        self.path.attach(Sink::Ei(Box::new(EiSink::new(socket, None).unwrap())), None);
+        self.path.attach(Sink::Ei(Box::new(EiSink::new(socket, None, Scrolling::Mutter).unwrap())), None);
         self.path.set_stream(SIZE.0, SIZE.1);
         self.connected = true;
     }

@@ -97,8 +97,11 @@ fn a_rate_can_be_asked_for() {
 }
 
 #[test]
-fn hosts_without_a_rate_or_with_an_absurd_one_count_as_sixty() {
+fn hosts_without_a_rate_or_with_an_absurd_one_count_as_sixty_or_the_fallback() {
     for refresh in [0, -60_000, 1, 1_000_000, i32::MAX] {
         assert_eq!(asked_of_a_host_with(refresh, &[]), (60, 1), "{refresh} mHz");
+    }
+    for (refresh, rate) in [(0, (120, 1)), (i32::MAX, (120, 1)), (75_000, (75, 1))] {
+        assert_eq!(asked_of_a_host_with(refresh, &["--fallback", "640x360@120"]), rate, "{refresh} mHz");
     }
 }

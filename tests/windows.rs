@@ -53,8 +53,13 @@ fn a_windowed_bridge_has_its_own_size_and_never_asks_for_fullscreen() {
 
 #[test]
 fn a_host_without_an_output_is_waited_for_and_then_done_without() {
-    let world = World::with_args(ordinary().without_output(), &[]);
+    let world = World::with_args(ordinary().without_output(), &["--fallback", "1600x900@75"]);
+    world.has_size(1600, 900);
     world.show(RED);
+    // Until the host knows better.
+    world.host.add_output(Output::new(1024, 768, 60_000)).unwrap();
+    world.has_size(1024, 768);
+    world.show(GREEN);
     let ended = world.end();
     assert!(ended.log.contains("the host has no output after 5 s; going on without"), "{}", ended.log);
 }

@@ -3,6 +3,8 @@
 use std::rc::Rc;
 use std::time::Instant;
 
+use tracing::info;
+
 use crate::bridge::Bridge;
 use crate::error::Error;
 use crate::guest::keymaps::Wanted;
@@ -72,19 +74,29 @@ impl Bridge {
     /// Wolf says 0 with every modifier, whatever the guest is set to.
     pub(super) fn host_group(&mut self, group: u32) {
         self.keys.group = group;
-        if let (Policy::Host, Some(session)) = (&self.keys.policy, self.guest.session()) {
-            session.keymaps.set_group(group);
+        if !matches!(self.keys.policy, Policy::Host) || self.input.set_group(group) {
+            return;
+        }
+        if let Some(keymaps) = self.guest.session().and_then(|session| session.keymaps.as_ref()) {
+            keymaps.set_group(group);
         }
     }
 
     /// Gives the session's guest the layout that it is to have.
     pub(super) fn set_guest_layout(&mut self) {
         if let (Some(wanted), Some(session)) = (self.keys.wanted(), self.guest.session()) {
+            if self.input.set_layout(&wanted.keymap, wanted.group) {
+                return;
+            }
+            let Some(keymaps) = &session.keymaps else {
+                return info!("this guest takes no keyboard layout; it keeps its own");
+            };
             // Before: the calls of the session's task come after.
             self.input.layout_asked(Instant::now());
-            session.keymaps.set(wanted);
+            keymaps.set(wanted);
         }
     }
+
     /// The session's guest has taken the layout, or refused it.
     pub(super) fn layout_answered(&mut self, number: u64) {
         if self.guest.is_current(number) {

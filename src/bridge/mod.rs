@@ -7,6 +7,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::io::Write as _;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -27,9 +28,8 @@ use crate::clipboard::transfer::Outcome;
 use crate::error::Error;
 use crate::guest::SessionEvent;
 use crate::host::{Host, HostEvent};
-use crate::input::ei::EiError;
 use crate::input::event::InputEvent;
-use crate::input::path::InputPath;
+use crate::input::path::{InputPath, SinkError};
 use crate::options::{CursorMode, OnClose, Options};
 use crate::stats::{Latencies, Report, Stats};
 use crate::video::stream::VideoEvent;
@@ -71,8 +71,8 @@ pub struct Bridge {
     told: Instant,
     scheduler: Scheduler<()>,
     session_events: Rc<RefCell<VecDeque<SessionEvent>>>,
-    /// What the EIS connection died of, noted by its source.
-    input_lost: Option<EiError>,
+    /// What the connection for input died of, noted by its source.
+    input_lost: Option<SinkError>,
     /// When the host's events were read that are being handled.
     host_read: Instant,
     /// The host's socket takes nothing.
@@ -96,6 +96,7 @@ impl Bridge {
         if report.is_some() {
             stats.latencies = Latencies::keep();
         }
+        starting::are_two(&options)?;
         let mut starting = Starting::new(signals)?;
         let Some((host, host_queue)) = Host::connect(&options, &mut starting)? else { return Ok(()) };
         let mut event_loop = EventLoop::<Bridge>::try_new().context("no event loop")?;
@@ -145,6 +146,20 @@ impl Bridge {
         end
     }
 
+    /// Asks the host which GPU it draws on, and prints that: the path of its render node, `any` where it does not say, `none`
+    /// where it has none.
+    ///
+    /// # Errors
+    ///
+    /// When the host cannot be reached, or nothing can be written.
+    pub fn print_gpu(options: &Options) -> Result<(), Error> {
+        let signals = Signals::new(&[Signal::SIGINT, Signal::SIGTERM]).context("signals cannot be handled")?;
+        if let Some((host, _)) = Host::connect(options, &mut Starting::new(signals)?)? {
+            writeln!(std::io::stdout(), "{}", host.gpu()).context("the answer cannot be written")?;
+        }
+        Ok(())
+    }
+
     fn turn(&mut self, event_loop: &mut EventLoop<'static, Self>) -> End {
         loop {
             self.drain();
@@ -190,10 +205,12 @@ impl Bridge {
                 Event::Video(VideoEvent::Streaming) => self.stream_runs(true),
                 Event::Video(VideoEvent::Paused) => self.stream_runs(false),
                 Event::Video(VideoEvent::Lost(why)) => self.stream_lost(&why),
+                Event::Session(SessionEvent::Found(number, kind, why)) => self.guest_found(number, kind, why),
+                Event::Session(SessionEvent::Waits(number, patience)) => self.session_waits(number, patience),
                 Event::Session(SessionEvent::Made(number, session)) => self.session_made(number, session),
                 Event::Session(SessionEvent::Locks(number, locks)) => self.guest_locks(number, locks),
                 Event::Session(SessionEvent::LayoutAnswered(number)) => self.layout_answered(number),
-                Event::Session(SessionEvent::Failed(number, error)) => self.session_failed(number, &error.to_string()),
+                Event::Session(SessionEvent::Failed(number, error)) => self.session_failed(number, &error),
                 Event::Session(SessionEvent::Clipboard(number, event)) => self.guest_clipboard(number, event),
                 Event::Session(SessionEvent::Closed(number, why)) => self.session_closed(number, &why),
                 Event::Transferred(id, outcome) => self.transfer_done(id, outcome),

@@ -1,5 +1,6 @@
 //! Bringing the guest up, and up again: sessions come and go, the window stays.
 
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -11,16 +12,12 @@ use tracing::{debug, info, warn};
 use crate::bridge::Bridge;
 use crate::error::Error;
 use crate::guest::backoff::Backoff;
-use crate::guest::mutter::{self, Source};
-use crate::guest::{GuestError, InputRoute, Session};
+use crate::guest::{self, GuestError, InputRoute, Kind, Patience, Session};
 use crate::input::ei::EiSink;
 use crate::input::fingers::Fingers;
 use crate::input::notify::NotifySink;
 use crate::input::path::Sink;
-use crate::options::ClipboardFlow;
-
-/// A guest that takes longer to answer the calls of one session is frozen.
-const PATIENCE: Duration = Duration::from_secs(15);
+use crate::input::wlr::WlrSink;
 
 /// So long the last input may take to reach the guest at the end.
 pub const GOODBYE: Duration = Duration::from_millis(500);
@@ -35,8 +32,10 @@ enum State {
         number: u64,
         /// Stops trying.
         abort: AbortHandle,
-        /// Then it counts as frozen.
+        /// Then it has taken too long.
         until: Instant,
+        /// What is wrong then.
+        why: String,
     },
     /// There is one.
     Live {
@@ -59,6 +58,8 @@ pub struct Guest {
     limit: Option<Duration>,
     /// Why the last try failed; said aloud once per distinct reason.
     last_failure: Option<String>,
+    /// What was found last; said aloud when it is something else.
+    last_found: Option<(Kind, String)>,
 }
 
 impl Guest {
@@ -71,6 +72,7 @@ impl Guest {
             missing_since: Some(now),
             limit,
             last_failure: None,
+            last_found: None,
         }
     }
 
@@ -78,6 +80,14 @@ impl Guest {
     pub fn session(&self) -> Option<&Session> {
         match &self.state {
             State::Live { session, .. } => Some(session),
+            _ => None,
+        }
+    }
+
+    /// The session's own connection to PipeWire, for its stream.
+    pub fn take_remote(&mut self) -> Option<OwnedFd> {
+        match &mut self.state {
+            State::Live { session, .. } => session.remote.take(),
             _ => None,
         }
     }
@@ -121,6 +131,10 @@ impl Bridge {
             if now >= since + limit {
                 let seconds = limit.as_secs_f64();
                 let is_live = matches!(self.guest.state, State::Live { .. });
+                let unanswered = match &self.guest.state {
+                    State::Making { why, .. } => why,
+                    _ => "it sends no picture; is its session locked or frozen?",
+                };
                 let end = if is_live && !self.cast.has_window() {
                     Error::Host(format!(
                         "the host gave the window no size within {seconds} s; is it frozen, or locked?"
@@ -128,8 +142,7 @@ impl Bridge {
                 } else {
                     let why = match &self.guest.last_failure {
                         Some(why) => why,
-                        None if is_live => "it sends no picture; is its session locked or frozen?",
-                        None => "it does not answer on the session bus; is gnome-shell frozen?",
+                        None => unanswered,
                     };
                     Error::Guest(format!("no guest within {seconds} s: {why}"))
                 };
@@ -139,9 +152,9 @@ impl Bridge {
         }
         match &self.guest.state {
             State::Waiting(until) if *until <= now => self.make_session(now),
-            State::Making { number, until, .. } if *until <= now => {
-                let number = *number;
-                self.session_failed(number, &GuestError::Silent(PATIENCE.as_secs()).to_string());
+            State::Making { until, why, .. } if *until <= now => {
+                let why = why.clone();
+                self.lose_session(&why);
             }
             _ => {}
         }
@@ -150,17 +163,39 @@ impl Bridge {
     fn make_session(&mut self, now: Instant) {
         self.guest.last_number += 1;
         let number = self.guest.last_number;
-        let source = self.options.monitor.clone().map_or(Source::Virtual, Source::Monitor);
         let events = Rc::clone(&self.session_events);
         let (abort, stop) = AbortHandle::new_pair();
-        let with_clipboard = self.options.clipboard != ClipboardFlow::Off;
         let report = move |event| events.borrow_mut().push_back(event);
-        let task = mutter::run(number, source, self.options.cursor, with_clipboard, stop, report);
+        let Patience { limit, why } = self.options.guest.patience();
+        let task = guest::start(self.options.guest, number, self.options.wishes(), stop, report);
         // The executor lives as long as the loop.
         if self.scheduler.schedule(task).is_err() {
             debug!("the executor is gone");
         }
-        self.guest.state = State::Making { number, abort, until: now + PATIENCE };
+        self.guest.state = State::Making { number, abort, until: now + limit, why };
+    }
+
+    /// A guest was found that was not named.
+    pub(super) fn guest_found(&mut self, number: u64, kind: Kind, why: String) {
+        self.session_waits(number, kind.patience());
+        let found = Some((kind, why));
+        if self.guest.is_current(number) && self.guest.last_found != found {
+            self.guest.last_found = found;
+            if let Some((kind, why)) = &self.guest.last_found {
+                info!("the guest is {kind}: {why}");
+            }
+        }
+    }
+
+    /// Making the session takes its time.
+    pub(super) fn session_waits(&mut self, number: u64, patience: Patience) {
+        match &mut self.guest.state {
+            State::Making { number: current, until, why, .. } if *current == number => {
+                *until = Instant::now() + patience.limit;
+                *why = patience.why;
+            }
+            _ => {}
+        }
     }
 
     pub(super) fn session_made(&mut self, number: u64, mut session: Box<Session>) {
@@ -171,26 +206,30 @@ impl Bridge {
         info!("session with {}", session.description);
         let mut fingers = None;
         let (sink, input) = match std::mem::replace(&mut session.input, InputRoute::None) {
-            InputRoute::Eis(fd, calls) => match EiSink::new(fd, session.mapping_id.clone()) {
+            InputRoute::Eis { socket, scrolling, fingers: calls } => {
+                match EiSink::new(socket, session.mapping_id.clone(), scrolling) {
+                    Ok(sink) => {
+                        fingers = calls.map(Fingers::new);
+                        let token = self.watch_input(sink.context());
+                        (Sink::Ei(Box::new(sink)), token)
+                    }
+                    Err(error) => {
+                        warn!("{error}; going on without input");
+                        (Sink::None, None)
+                    }
+                }
+            }
+            InputRoute::Notify(calls) => (Sink::Notify(Box::new(NotifySink::new(calls))), None),
+            InputRoute::Wlr { socket, output } => match WlrSink::new(socket, output) {
                 Ok(sink) => {
-                    fingers = Some(Fingers::new(calls));
-                    // Edge: a full socket wakes us once when it has room again, and never otherwise.
-                    let source = Generic::new(sink.context(), Interest::BOTH, Mode::Edge);
-                    let token = self.handle.insert_source(source, |_, _, bridge: &mut Bridge| {
-                        if let Err(error) = bridge.input.read() {
-                            bridge.input_lost = Some(error);
-                            return Ok(PostAction::Remove);
-                        }
-                        Ok(PostAction::Continue)
-                    });
-                    (Sink::Ei(Box::new(sink)), token.ok())
+                    let token = self.watch_input(sink.connection());
+                    (Sink::Wlr(Box::new(sink)), token)
                 }
                 Err(error) => {
                     warn!("{error}; going on without input");
                     (Sink::None, None)
                 }
             },
-            InputRoute::Notify(calls) => (Sink::Notify(Box::new(NotifySink::new(calls))), None),
             InputRoute::None => (Sink::None, None),
         };
         self.input.attach(sink, fingers);
@@ -202,9 +241,27 @@ impl Bridge {
         self.connect_video();
     }
 
-    pub(super) fn session_failed(&mut self, number: u64, why: &str) {
-        if self.guest.is_current(number) {
-            self.lose_session(why);
+    /// Reads the sink's connection when it has something.
+    fn watch_input(&self, connection: impl AsFd + 'static) -> Option<RegistrationToken> {
+        // Edge: a full socket wakes us once when it has room again, and never otherwise.
+        let source = Generic::new(connection, Interest::BOTH, Mode::Edge);
+        let token = self.handle.insert_source(source, |_, _, bridge: &mut Bridge| {
+            if let Err(error) = bridge.input.read() {
+                bridge.input_lost = Some(error);
+                return Ok(PostAction::Remove);
+            }
+            Ok(PostAction::Continue)
+        });
+        token.ok()
+    }
+
+    pub(super) fn session_failed(&mut self, number: u64, error: &GuestError) {
+        if !self.guest.is_current(number) {
+            return;
+        }
+        self.lose_session(&error.to_string());
+        if error.is_final() {
+            self.end.get_or_insert(Err(Error::Guest(error.to_string())));
         }
     }
 

@@ -1,6 +1,7 @@
-//! Before there is a bridge: signals that come while the host is waited for.
+//! Before there is a bridge: whether host and guest are two, and signals that come while the host is waited for.
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -9,7 +10,28 @@ use calloop::{Dispatcher, EventLoop, RegistrationToken};
 use tracing::info;
 
 use crate::error::Error;
+use crate::guest::wlroots;
 use crate::host::answer::Stop;
+use crate::host::connect::socket_path;
+use crate::options::Options;
+
+/// A window that shows the desktop that it is in would show itself.
+///
+/// # Errors
+///
+/// When the guest's socket is the host's.
+pub(super) fn are_two(options: &Options) -> Result<(), Error> {
+    let Some(name) = &options.guest_socket else { return Ok(()) };
+    let dir = || std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    match (socket_path(options.host.as_deref(), dir()), wlroots::socket::path(name, dir())) {
+        (Ok(host), Ok(guest)) if wlroots::socket::is_same(&host, &guest) => Err(Error::Usage(format!(
+            "--guest-socket {} is the host's own socket; name the guest's, by its absolute path to be sure",
+            name.display()
+        ))),
+        // Whoever connects says what else is wrong.
+        _ => Ok(()),
+    }
+}
 
 /// A loop of signals alone.
 pub(super) struct Starting {

@@ -8,13 +8,14 @@ use tracing::{debug, info};
 
 use crate::bridge::Bridge;
 use crate::bridge::devices::exporter;
+use crate::guest::wlroots::outputs::Mode;
 use crate::host::size::WindowSize;
 use crate::options::{Pace, VideoMemory};
 use crate::stats::Path;
 use crate::video::frame::{BufferId, Negotiated};
 use crate::video::negotiation::{Negotiation, Offer};
 use crate::video::pods::StreamSize;
-use crate::video::rate::RateStep;
+use crate::video::rate::{MaxRate, RateStep};
 use crate::video::resize::Debounce;
 use crate::video::stream::{VideoEvent, VideoStream, Wishes};
 
@@ -23,6 +24,9 @@ const LINK_PATIENCE: Duration = Duration::from_millis(1500);
 
 /// A stream that has no format after this long will not get one.
 const FORMAT_PATIENCE: Duration = Duration::from_secs(8);
+
+/// So long a picture that may have been lost is waited for, the first time; each time after that twice as long.
+const PICTURE_PATIENCE: Duration = Duration::from_millis(1000);
 
 /// Where the stream stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +64,10 @@ pub(super) struct Cast {
     resizing: Debounce,
     /// What the stream settled on, until it brings a frame.
     new_format: Option<Negotiated>,
+    /// Since when a format has brought no frame, where its first may have been lost.
+    bare_since: Option<Instant>,
+    /// Sessions that were given up for that, one after the other.
+    lost_pictures: u32,
     /// The guest has a single buffer: one that the host keeps would be its last.
     only_buffer: bool,
 }
@@ -121,7 +129,14 @@ impl Cast {
             Link::ByHand { since } => Some(since + FORMAT_PATIENCE),
             Link::Settled => None,
         });
-        link.into_iter().chain(self.resizing.deadline()).min()
+        link.into_iter().chain(self.resizing.deadline()).chain(self.picture_deadline()).min()
+    }
+
+    /// When a picture that has not come counts as lost.
+    fn picture_deadline(&self) -> Option<Instant> {
+        // More would be a minute.
+        let patience = PICTURE_PATIENCE * (1 << self.lost_pictures.min(5));
+        self.bare_since.map(|since| since + patience)
     }
 }
 
@@ -147,7 +162,10 @@ impl Bridge {
             sync,
             drive: self.options.pace == Pace::Host,
         };
-        match VideoStream::connect(None, session.node, &offers, wishes) {
+        let node = session.node;
+        self.size_output();
+        let remote = self.guest.take_remote();
+        match VideoStream::connect(remote, node, &offers, wishes) {
             Ok(stream) => {
                 let link = Link::Missing { since: Instant::now() };
                 let step = RateStep::Refresh;
@@ -170,6 +188,7 @@ impl Bridge {
         if let Some(connected) = self.cast.connected.take() {
             drop(connected);
             self.cast.new_format = None;
+            self.cast.bare_since = None;
             self.stream_gone();
         }
     }
@@ -219,6 +238,10 @@ impl Bridge {
         if self.cast.resizing.take(now) {
             self.ask_for_window_size();
         }
+        if self.cast.picture_deadline().is_some_and(|until| now >= until) {
+            self.cast.lost_pictures += 1;
+            return self.lose_session("the guest's portal sent no picture, which it may have lost");
+        }
         let Some(connected) = &mut self.cast.connected else { return };
         match connected.link {
             Link::Missing { since } if now >= since + LINK_PATIENCE => {
@@ -235,7 +258,18 @@ impl Bridge {
         }
     }
 
+    /// Gives the guest's output the window's size and rate, where that is not the stream's to say.
+    fn size_output(&self) {
+        let output = self.guest.session().and_then(|session| session.output.as_ref());
+        if let (Some(output), Some(window)) = (output, self.cast.window) {
+            let (width, height) = window.pixels;
+            let MaxRate(refresh) = self.options.refresh(window.refresh);
+            output.set(Mode { width, height, refresh });
+        }
+    }
+
     fn ask_for_window_size(&mut self) {
+        self.size_output();
         let resizable = self.guest.session().is_some_and(|session| session.resizable);
         let (Some(window), Some(connected), true) = (self.cast.window, &mut self.cast.connected, resizable) else {
             return;
@@ -286,6 +320,8 @@ impl Bridge {
         debug!(?negotiated, "the guest's format");
         self.input.set_stream(negotiated.width, negotiated.height);
         self.cast.new_format = Some(negotiated);
+        let may_be_lost = self.guest.session().is_some_and(|session| session.may_lose_first);
+        self.cast.bare_since = may_be_lost.then(Instant::now);
         let Some(connected) = &mut self.cast.connected else { return };
         connected.link = Link::Settled;
         // A guest that renegotiates by itself has other buffers now: maybe ones that the host does take.
@@ -297,6 +333,8 @@ impl Bridge {
     /// A format brings frames; all its buffers are there by now.
     pub(super) fn format_carries(&mut self) {
         if self.cast.new_format.take().is_some() {
+            self.cast.bare_since = None;
+            self.cast.lost_pictures = 0;
             self.cast.negotiation.carried();
             self.cast.only_buffer = self.cast.stream().is_some_and(|stream| stream.pool_size() == 1);
             self.input.stream_shown();

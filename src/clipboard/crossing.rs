@@ -206,7 +206,7 @@ impl World {
                 }
             }
             FromHost::Seen(number) if self.announcement == Some((number, true)) => {
-                self.ours.seen();
+                self.ours.seen(self.has_focus);
                 self.announce();
             }
             FromHost::Cancelled(_) | FromHost::Seen(_) => {}

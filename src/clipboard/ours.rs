@@ -64,10 +64,10 @@ impl Ours {
         }
     }
 
-    /// The host has handled all that was sent before.
-    pub fn seen(&mut self) {
+    /// The host has handled all that was sent before. Without the focus that was too late, and it waits for the next.
+    pub fn seen(&mut self, has_focus: bool) {
         if *self == Self::Sent {
-            *self = Self::Ignored;
+            *self = if has_focus { Self::Ignored } else { Self::Waiting };
         }
     }
 
@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(ours.told(Told::Theirs), Verdict::Overtaken);
         assert_eq!(ours.told(Told::Older), Verdict::Overtaken);
         assert_eq!(ours.told(Told::Ours), Verdict::Ours);
-        ours.seen();
+        ours.seen(true);
         assert_eq!(ours, Ours::Set);
         assert_eq!(ours.told(Told::Ours), Verdict::Ours);
         assert_eq!(ours.told(Told::Theirs), Verdict::News);
@@ -109,11 +109,15 @@ mod tests {
     #[test]
     fn one_that_was_ignored_waits_and_gives_way_to_news() {
         let mut ours = Ours::Sent;
-        ours.seen();
+        ours.seen(true);
         assert_eq!(ours, Ours::Ignored);
         let mut unfocused = ours;
         unfocused.focus_lost();
         assert_eq!(unfocused.told(Told::Theirs), Verdict::Overtaken);
+        let mut crossed = Ours::Sent;
+        crossed.focus_lost();
+        crossed.seen(false);
+        assert_eq!(crossed.told(Told::Theirs), Verdict::Overtaken);
         let mut late = ours;
         assert_eq!(late.told(Told::Ours), Verdict::Ours);
         assert_eq!(late, Ours::Set);

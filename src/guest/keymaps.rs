@@ -1,9 +1,8 @@
-//! Layouts on their way to the guest: the newest one counts. Both ends share it on one thread.
+//! Layouts on their way to the guest.
 
-use std::cell::RefCell;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
 
+use crate::guest::latest::Latest;
 use crate::input::keymap::Keymap;
 use crate::input::layouts::Layouts;
 
@@ -27,52 +26,27 @@ pub enum Request {
     Group(u32),
 }
 
-#[derive(Debug, Default)]
-struct Slot {
-    request: Option<Request>,
-    waker: Option<Waker>,
-}
-
 /// The way from the bridge to the task of a session.
 #[derive(Clone, Debug, Default)]
-pub struct Keymaps(Rc<RefCell<Slot>>);
+pub struct Keymaps(Latest<Request>);
 
 impl Keymaps {
     /// Asks for this layout, instead of any that was not asked of the guest yet.
     pub fn set(&self, wanted: Wanted) {
-        self.put(Request::Layout(wanted));
+        self.0.set(Request::Layout(wanted));
     }
 
     /// Asks for this group of it.
     pub fn set_group(&self, group: u32) {
-        let waiting = self.0.borrow_mut().request.take();
-        self.put(match waiting {
+        self.0.set(match self.0.take() {
             Some(Request::Layout(wanted)) => Request::Layout(Wanted { group, ..wanted }),
             _ => Request::Group(group),
         });
     }
 
-    fn put(&self, request: Request) {
-        let mut slot = self.0.borrow_mut();
-        slot.request = Some(request);
-        if let Some(waker) = slot.waker.take() {
-            waker.wake();
-        }
-    }
-
     /// The next request, as soon as there is one.
     pub async fn next(&self) -> Request {
-        std::future::poll_fn(|context| {
-            let mut slot = self.0.borrow_mut();
-            match slot.request.take() {
-                Some(request) => Poll::Ready(request),
-                None => {
-                    slot.waker = Some(context.waker().clone());
-                    Poll::Pending
-                }
-            }
-        })
-        .await
+        self.0.next().await
     }
 }
 

@@ -390,7 +390,8 @@ impl Dispatch<WlCallback, OfAnnouncement> for Host {
         _: &QueueHandle<Self>,
     ) {
         if host.clipboard.is_current(*of) {
-            host.clipboard.ours.seen();
+            let has_focus = host.clipboard.seats.iter().any(|seat| seat.is_focused);
+            host.clipboard.ours.seen(has_focus);
             // The focus may have come and gone meanwhile.
             host.announce();
         }

@@ -144,6 +144,7 @@ impl Host {
             events: VecDeque::with_capacity(64),
             wants_fullscreen: options.windowed.is_none(),
             windowed: options.windowed.map(|size| (size.width, size.height)),
+            fallback: options.fallback,
         };
         let seats: Vec<(u32, u32)> =
             host.registry.globals_by_interface("wl_seat").map(|global| (global.name, global.version)).collect();

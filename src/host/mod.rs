@@ -36,6 +36,7 @@ use crate::host::window::Toplevel;
 use crate::input::event::InputEvent;
 use crate::input::keymap::Keymap;
 use crate::input::locks::Locks;
+use crate::options::Fallback;
 use crate::video::frame::{BufferId, Negotiated};
 use crate::video::negotiation::HostFormats;
 
@@ -46,6 +47,7 @@ pub mod connect;
 mod cursor;
 mod dispatch;
 pub mod feedback;
+pub mod gpu;
 mod keyboard;
 mod overlay;
 pub mod pointer;
@@ -135,6 +137,7 @@ pub struct Host {
     events: VecDeque<HostEvent>,
     wants_fullscreen: bool,
     windowed: Option<(u32, u32)>,
+    fallback: Fallback,
 }
 
 /// User data of objects that have no events, or none that matter.

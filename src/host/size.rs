@@ -1,6 +1,6 @@
 //! How large the window is, in both units, from what the host says. Pure.
 
-use crate::options::MAX_SIDE;
+use crate::options::{Fallback, MAX_SIDE};
 use crate::video::rate::MaxRate;
 
 /// What is known of the output that the window is on.
@@ -12,8 +12,8 @@ pub struct OutputFacts {
     pub logical: Option<(u32, u32)>,
     /// Integer scale.
     pub scale: u32,
-    /// Refresh rate, mHz; 0 when there is none.
-    pub refresh: u32,
+    /// Refresh rate; `None` where it says none that can be believed.
+    pub refresh: Option<MaxRate>,
 }
 
 /// The window's size and rate.
@@ -34,6 +34,8 @@ pub struct SizeFacts {
     pub configured: (Option<u32>, Option<u32>),
     /// `--windowed`.
     pub windowed: Option<(u32, u32)>,
+    /// `--fallback`.
+    pub fallback: Fallback,
     /// The output.
     pub output: Option<OutputFacts>,
     /// wp_fractional_scale: 120 is 1.
@@ -43,9 +45,6 @@ pub struct SizeFacts {
     /// Whether a viewport can scale what the guest draws; without one, pixels are logical pixels.
     pub viewport: bool,
 }
-
-/// Where nothing else is known.
-const FALLBACK: (u32, u32) = (1280, 720);
 
 /// Decides the window's size.
 pub fn decide(facts: &SizeFacts) -> WindowSize {
@@ -58,7 +57,7 @@ pub fn decide(facts: &SizeFacts) -> WindowSize {
     };
     let scale_120 = u64::from(scale_120.unwrap_or(120).clamp(60, 120 * 8));
     let scaled = |side: u32| ((u64::from(side) * scale_120 + 60) / 120).clamp(1, u64::from(MAX_SIDE)) as u32;
-    let MaxRate(refresh) = MaxRate::of_output(facts.output.map_or(0, |output| output.refresh));
+    let MaxRate(refresh) = facts.output.and_then(|output| output.refresh).unwrap_or(facts.fallback.rate);
 
     // An output filled completely has exactly the mode's pixels, whatever rounding the scale would bring.
     let whole_output = facts.output.map(|output| {
@@ -73,7 +72,10 @@ pub fn decide(facts: &SizeFacts) -> WindowSize {
     let ours = match (facts.windowed, whole_output) {
         (Some(size), _) => (size, (scaled(size.0), scaled(size.1))),
         (None, Some(whole)) => whole,
-        (None, None) => (FALLBACK, (scaled(FALLBACK.0), scaled(FALLBACK.1))),
+        (None, None) => {
+            let (width, height) = (facts.fallback.size.width, facts.fallback.size.height);
+            ((width, height), (scaled(width), scaled(height)))
+        }
     };
     let side = |value: Option<u32>| value.filter(|side| *side > 0);
     let (logical, pixels) = match (side(facts.configured.0), side(facts.configured.1)) {
@@ -94,8 +96,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::options::Size;
 
-    const WOLF: OutputFacts = OutputFacts { pixels: (1920, 1080), logical: None, scale: 1, refresh: 60_000 };
+    const WOLF: OutputFacts =
+        OutputFacts { pixels: (1920, 1080), logical: None, scale: 1, refresh: Some(MaxRate(60_000)) };
 
     #[test]
     fn an_empty_configure_means_the_outputs_mode() {
@@ -123,7 +127,7 @@ mod tests {
 
     #[test]
     fn fractions_of_a_scale_end_on_whole_output_pixels() {
-        let output = OutputFacts { pixels: (1366, 768), logical: Some((911, 512)), scale: 2, refresh: 0 };
+        let output = OutputFacts { pixels: (1366, 768), logical: Some((911, 512)), scale: 2, refresh: None };
         let facts = SizeFacts {
             configured: (Some(911), Some(512)),
             output: Some(output),
@@ -148,19 +152,33 @@ mod tests {
 
     #[test]
     fn with_nothing_known_there_is_still_a_window() {
-        assert_eq!(decide(&SizeFacts::default()).logical, FALLBACK);
+        let size = WindowSize { logical: (1280, 720), pixels: (1280, 720), refresh: 60_000 };
+        assert_eq!(decide(&SizeFacts::default()), size);
+    }
+
+    #[test]
+    fn what_the_host_does_not_say_is_the_fallbacks() {
+        let fallback = Fallback { size: Size { width: 1600, height: 900 }, rate: MaxRate(120_000) };
+        let facts = SizeFacts { fallback, viewport: true, ..Default::default() };
+        assert_eq!(decide(&facts), WindowSize { logical: (1600, 900), pixels: (1600, 900), refresh: 120_000 });
+        let output = OutputFacts { refresh: None, ..WOLF };
+        let size = decide(&SizeFacts { output: Some(output), ..facts });
+        assert_eq!(size, WindowSize { logical: (1920, 1080), pixels: (1920, 1080), refresh: 120_000 });
+        assert_eq!(decide(&SizeFacts { output: Some(WOLF), ..facts }).refresh, 60_000);
+        let size = decide(&SizeFacts { configured: (Some(640), None), ..facts });
+        assert_eq!(size.logical, (640, 900));
     }
 
     proptest! {
         #[test]
         fn no_claim_of_a_host_is_too_absurd(
-            pixels in (1..=i32::MAX as u32, 1..=i32::MAX as u32), scale in 1..=i32::MAX as u32, refresh in any::<u32>(),
+            pixels in (1..=i32::MAX as u32, 1..=i32::MAX as u32), scale in 1..=i32::MAX as u32, refresh in any::<i32>(),
             logical in proptest::option::of((1..=i32::MAX as u32, 1..=i32::MAX as u32)), viewport in any::<bool>(),
             configured in (proptest::option::of(any::<u32>()), proptest::option::of(any::<u32>())),
             scale_120 in proptest::option::of(any::<u32>()), preferred in proptest::option::of(any::<u32>()),
         ) {
-            let output = Some(OutputFacts { pixels, logical, scale, refresh });
-            let size = decide(&SizeFacts { configured, windowed: None, output, scale_120, scale: preferred, viewport });
+            let output = Some(OutputFacts { pixels, logical, scale, refresh: MaxRate::of_output(refresh) });
+            let size = decide(&SizeFacts { configured, output, scale_120, scale: preferred, viewport, ..Default::default() });
             prop_assert!((1..=MAX_SIDE).contains(&size.pixels.0) && (1..=MAX_SIDE).contains(&size.pixels.1), "{size:?}");
             prop_assert!(size.logical.0 > 0 && size.logical.1 > 0, "{size:?}");
         }

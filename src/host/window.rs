@@ -58,14 +58,12 @@ pub struct Toplevel {
 }
 
 /// An output's refresh rate (mHz), which is not always one.
-fn believed(refresh: i32) -> u32 {
+fn believed(refresh: i32) -> Option<MaxRate> {
     static TOLD: Once = Once::new();
-    let MaxRate(rate) = MaxRate::of_output(refresh.try_into().unwrap_or(0));
-    if refresh != 0 && i32::try_from(rate) != Ok(refresh) {
+    let rate = MaxRate::of_output(refresh);
+    if refresh != 0 && rate.is_none() {
         let said = f64::from(refresh) / 1000.0;
-        TOLD.call_once(|| {
-            info!("the host's output claims {said} Hz; taking it for {} Hz (see --refresh)", rate / 1000)
-        });
+        TOLD.call_once(|| info!("the host's output claims {said} Hz, which is ignored (see --fallback and --refresh)"));
     }
     rate
 }
@@ -87,7 +85,12 @@ impl Host {
         let fractional_scale =
             fractional_scale.map(|it| it.get_fractional_scale(window.wl_surface(), &self.queue, Quiet));
         self.window = Some(Toplevel {
-            facts: SizeFacts { windowed: self.windowed, viewport: viewport.is_some(), ..Default::default() },
+            facts: SizeFacts {
+                windowed: self.windowed,
+                fallback: self.fallback,
+                viewport: viewport.is_some(),
+                ..Default::default()
+            },
             window,
             viewport,
             _fractional_scale: fractional_scale,

@@ -27,8 +27,20 @@ use crate::input::waiting::Ready;
 /// keyboard first (measured on Mutter 48: lost at 9 ms, there at 30 ms).
 const KEYBOARD_SETTLES: Duration = Duration::from_millis(40);
 
-/// Mutter takes `scroll` distances as a wheel with this many units a notch, fractions kept;
-/// `scroll_discrete` would lose everything below a whole notch.
+/// What an EIS server makes of scroll events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scrolling {
+    /// What the protocol says: `scroll_discrete` is a wheel's, in 120ths of a notch; `scroll` is a finger's, in logical
+    /// pixels.
+    Plain,
+    /// Mutter: `scroll` is a wheel with ten units a notch, fractions kept; `scroll_discrete` would lose everything below a
+    /// whole notch.
+    Mutter,
+    /// gamescope: `scroll` has whole notches for units and a stop is an error, so that all is `scroll_discrete`.
+    Discrete,
+}
+
+/// Mutter's; as many logical pixels are a notch where fingers have to be told as a wheel.
 const UNITS_PER_NOTCH: f64 = 10.0;
 
 /// Why the EIS connection ended.
@@ -72,6 +84,9 @@ pub struct EiSink {
     context: ei::Context,
     stage: Stage,
     mapping_id: Option<String>,
+    scrolling: Scrolling,
+    /// What fingers have left below one unit of a wheel, by axis.
+    rest: [f64; 2],
     relative: Option<Open>,
     absolute: Option<Open>,
     keyboard: Option<Open>,
@@ -97,13 +112,15 @@ impl EiSink {
     /// # Errors
     ///
     /// When the socket cannot be made non-blocking or written.
-    pub fn new(socket: OwnedFd, mapping_id: Option<String>) -> Result<Self, EiError> {
+    pub fn new(socket: OwnedFd, mapping_id: Option<String>, scrolling: Scrolling) -> Result<Self, EiError> {
         let context = ei::Context::new(UnixStream::from(socket))?;
         context.flush().or_else(would_block)?;
         Ok(Self {
             context,
             stage: Stage::Handshake(EiHandshaker::new("wolf-bridge", ContextType::Sender)),
             mapping_id,
+            scrolling,
+            rest: [0.0; 2],
             relative: None,
             absolute: None,
             keyboard: None,
@@ -191,7 +208,7 @@ impl EiSink {
             EiEvent::DeviceRemoved(removed) => self.removed(&removed.device),
             EiEvent::DevicePaused(paused) => {
                 debug!(device = ?paused.device, "input device paused");
-                if let Some(open) = self.find(&paused.device) {
+                for open in self.places(&paused.device) {
                     open.resumed = false;
                     open.unframed = false;
                     open.unframed_button = false;
@@ -222,38 +239,42 @@ impl EiSink {
             self.release_keys();
             self.guest_keyboard.added(&device);
         }
-        let place = if device.has_capability(DeviceCapability::PointerAbsolute) {
-            &mut self.absolute
-        } else if device.has_capability(DeviceCapability::Pointer) {
-            &mut self.relative
-        } else if device.has_capability(DeviceCapability::Keyboard) {
-            &mut self.keyboard
-        } else if device.has_capability(DeviceCapability::Touch) {
-            &mut self.touch
-        } else {
-            return;
-        };
-        *place = Some(Open {
-            device,
-            resumed: false,
-            ready_at: Instant::now() + settles,
-            unframed: false,
-            unframed_button: false,
-        });
+        let now = Instant::now();
+        // gamescope has one device for everything.
+        for (capability, place, ready_at) in [
+            (DeviceCapability::PointerAbsolute, &mut self.absolute, now),
+            (DeviceCapability::Pointer, &mut self.relative, now),
+            (DeviceCapability::Keyboard, &mut self.keyboard, now + settles),
+            (DeviceCapability::Touch, &mut self.touch, now),
+        ] {
+            if device.has_capability(capability) {
+                *place = Some(Open {
+                    device: device.clone(),
+                    resumed: false,
+                    ready_at,
+                    unframed: false,
+                    unframed_button: false,
+                });
+            }
+        }
     }
 
     fn resumed(&mut self, device: &Device) {
         self.sequence = self.sequence.wrapping_add(1);
         let (sequence, serial) = (self.sequence, self.serial());
         let is_keyboard = self.keyboard.as_ref().is_some_and(|open| open.device == *device);
-        if let Some(open) = self.find(device) {
-            device.device().start_emulating(serial, sequence);
-            let now = Instant::now();
-            // The settling time runs from the resume, not from the announcement.
-            if is_keyboard && open.ready_at > now {
-                open.ready_at = now + KEYBOARD_SETTLES;
-            }
+        let mut is_used = false;
+        for open in self.places(device) {
+            is_used = true;
             open.resumed = true;
+        }
+        if is_used {
+            device.device().start_emulating(serial, sequence);
+        }
+        let now = Instant::now();
+        // The settling time runs from the resume, not from the announcement.
+        if let Some(keyboard) = self.keyboard.as_mut().filter(|open| is_keyboard && open.ready_at > now) {
+            keyboard.ready_at = now + KEYBOARD_SETTLES;
         }
         self.absolute_renewed |= self.absolute.as_ref().is_some_and(|open| open.device == *device);
         self.keyboard_renewed |= is_keyboard;
@@ -293,11 +314,12 @@ impl EiSink {
         }
     }
 
-    fn find(&mut self, device: &Device) -> Option<&mut Open> {
+    /// All that this device is for.
+    fn places<'a>(&'a mut self, device: &Device) -> impl Iterator<Item = &'a mut Open> {
         [&mut self.relative, &mut self.absolute, &mut self.keyboard, &mut self.touch]
             .into_iter()
             .flatten()
-            .find(|open| open.device == *device)
+            .filter(move |open| open.device == *device)
     }
 
     fn serial(&self) -> u32 {
@@ -359,8 +381,25 @@ impl EiSink {
                 device.interface::<ei::Pointer>().map(|pointer| pointer.motion_relative(dx as f32, dy as f32))
             }),
             InputEvent::Button { code, pressed } => self.button(code, pressed),
-            InputEvent::Wheel { axis, v120 } => self.scroll(axis, f64::from(v120) * UNITS_PER_NOTCH / 120.0),
-            InputEvent::Scroll { axis, delta } => self.scroll(axis, delta),
+            InputEvent::Wheel { axis, v120 } => match self.scrolling {
+                Scrolling::Plain | Scrolling::Discrete => self.scroll_discrete(axis, v120),
+                Scrolling::Mutter => self.scroll(axis, f64::from(v120) * UNITS_PER_NOTCH / 120.0),
+            },
+            InputEvent::Scroll { axis, delta } => match self.scrolling {
+                Scrolling::Plain | Scrolling::Mutter => self.scroll(axis, delta),
+                Scrolling::Discrete => {
+                    let rest = &mut self.rest[axis as usize];
+                    *rest += delta * 120.0 / UNITS_PER_NOTCH;
+                    // The cast saturates: no finger is so fast.
+                    let v120 = rest.trunc() as i32;
+                    *rest -= f64::from(v120);
+                    v120 != 0 && self.scroll_discrete(axis, v120)
+                }
+            },
+            InputEvent::ScrollStop { axis } if self.scrolling == Scrolling::Discrete => {
+                self.rest[axis as usize] = 0.0;
+                false
+            }
             InputEvent::ScrollStop { axis } => {
                 // A stop must not be in one frame with the distance it follows.
                 self.frame_pointers();
@@ -433,11 +472,13 @@ impl EiSink {
     }
 
     fn scroll(&mut self, axis: Axis, delta: f64) -> bool {
-        let (x, y) = match axis {
-            Axis::Horizontal => (delta as f32, 0.0),
-            Axis::Vertical => (0.0, delta as f32),
-        };
+        let (x, y) = if axis == Axis::Horizontal { (delta as f32, 0.0) } else { (0.0, delta as f32) };
         self.pointer(false, |device| device.interface::<ei::Scroll>().map(|scroll| scroll.scroll(x, y)))
+    }
+
+    fn scroll_discrete(&mut self, axis: Axis, v120: i32) -> bool {
+        let (x, y) = if axis == Axis::Horizontal { (v120, 0) } else { (0, v120) };
+        self.pointer(false, |device| device.interface::<ei::Scroll>().map(|scroll| scroll.scroll_discrete(x, y)))
     }
 
     /// A key and its frame at once: a press and its release in one frame would cancel out.

@@ -96,14 +96,34 @@ impl Keymap {
     ///
     /// When there is no such layout, or no XKB data.
     pub fn of_layouts(layouts: &[Layout]) -> Result<Self, KeymapError> {
-        let mut context = context();
+        let join = |part: fn(&Layout) -> &str| layouts.iter().map(part).collect::<Vec<_>>().join(",");
+        let (names, variants) = (join(|it| &it.name), join(|it| &it.variant));
+        Self::of_names(context(), "evdev", "pc105", &names, &variants)
+    }
+
+    /// The keymap that `XKB_DEFAULT_LAYOUT` and its like name, or an American keyboard's.
+    ///
+    /// # Errors
+    ///
+    /// As [`of_layouts`](Self::of_layouts).
+    pub fn of_environment() -> Result<Self, KeymapError> {
+        let mut context = xkb::Context::new(xkb::CONTEXT_NO_DEFAULT_INCLUDES);
+        context.set_log_level(xkb::LogLevel::Critical);
+        Self::of_names(context, "", "", "", "")
+    }
+
+    fn of_names(
+        mut context: xkb::Context,
+        rules: &str,
+        model: &str,
+        layouts: &str,
+        variants: &str,
+    ) -> Result<Self, KeymapError> {
         if !context.include_path_append_default() {
             return Err(KeymapError::Invalid);
         }
-        let join = |part: fn(&Layout) -> &str| layouts.iter().map(part).collect::<Vec<_>>().join(",");
-        let (names, variants) = (join(|it| &it.name), join(|it| &it.variant));
         let flags = xkb::KEYMAP_COMPILE_NO_FLAGS;
-        let compiled = xkb::Keymap::new_from_names(&context, "evdev", "pc105", &names, &variants, None, flags);
+        let compiled = xkb::Keymap::new_from_names(&context, rules, model, layouts, variants, None, flags);
         let compiled = compiled.ok_or(KeymapError::Invalid)?;
         Ok(Self { text: compiled.get_as_string(xkb::KEYMAP_FORMAT_TEXT_V1), compiled })
     }
@@ -130,6 +150,11 @@ impl Keymap {
         };
         // The digits' row to the right Shift, and the key between the left Shift and Z.
         (2..=13).chain(16..=27).chain(30..=41).chain(43..=53).chain([86]).filter(differs).count()
+    }
+
+    /// A keyboard of this keymap with nothing down, in its first group.
+    pub fn typing(&self) -> Typing {
+        Typing(xkb::State::new(&self.compiled))
     }
 
     /// Something that reads lock keys off the modifiers that go with this keymap.
@@ -166,6 +191,35 @@ impl LockReader {
     /// The evdev codes of the keys that lock, where there are any.
     pub fn keys(&self) -> [Option<u32>; LOCKS.len()] {
         self.keys
+    }
+}
+
+/// What keys make of modifiers, for a keyboard that has to tell both.
+pub struct Typing(xkb::State);
+
+impl Typing {
+    /// A key goes down or up, by its evdev code; whether that changed what [`modifiers`](Self::modifiers) says.
+    pub fn key(&mut self, code: u32, pressed: bool) -> bool {
+        let before = self.modifiers();
+        let direction = if pressed { xkb::KeyDirection::Down } else { xkb::KeyDirection::Up };
+        self.0.update_key(xkb::Keycode::new(code + EVDEV), direction);
+        before != self.modifiers()
+    }
+
+    /// Has this group, from 0, until a key says otherwise.
+    pub fn set_group(&mut self, group: u32) {
+        let [depressed, latched, locked, _] = self.modifiers();
+        self.0.update_mask(depressed, latched, locked, 0, 0, group);
+    }
+
+    /// The masks of depressed, latched and locked modifiers, and the effective group, as wl_keyboard tells them.
+    pub fn modifiers(&self) -> [u32; 4] {
+        [
+            self.0.serialize_mods(xkb::STATE_MODS_DEPRESSED),
+            self.0.serialize_mods(xkb::STATE_MODS_LATCHED),
+            self.0.serialize_mods(xkb::STATE_MODS_LOCKED),
+            self.0.serialize_layout(xkb::STATE_LAYOUT_EFFECTIVE),
+        ]
     }
 }
 
@@ -234,6 +288,31 @@ mod tests {
         // Held is not locked.
         assert_eq!(us.read(1, 0, 0).get(Lock::Caps), Some(false));
         assert_eq!(us.read(0, 0, 16), Locks([Some(false), Some(true), Some(false)]));
+    }
+
+    #[test]
+    fn a_keyboard_keeps_its_modifiers() {
+        let mut typing = Keymap::of_layouts(&[]).unwrap().typing();
+        assert_eq!(typing.modifiers(), [0; 4]);
+        assert!(!typing.key(30, true) && !typing.key(30, false), "a letter modifies nothing");
+        assert!(typing.key(42, true));
+        assert_eq!(typing.modifiers(), [1, 0, 0, 0], "Shift");
+        assert!(!typing.key(54, true), "both Shifts");
+        assert!(!typing.key(42, false));
+        assert!(typing.key(54, false));
+        assert!(typing.key(58, true) && typing.key(58, false));
+        assert_eq!(typing.modifiers(), [0, 0, 2, 0], "Caps Lock");
+    }
+
+    #[test]
+    fn a_keyboard_has_the_group_it_is_given_and_keeps_what_is_down() {
+        let layouts = ["us", "de"].map(|name| Layout { name: name.into(), variant: String::new() });
+        let mut typing = Keymap::of_layouts(&layouts).unwrap().typing();
+        typing.key(42, true);
+        typing.set_group(1);
+        assert_eq!(typing.modifiers(), [1, 0, 0, 1]);
+        typing.key(42, false);
+        assert_eq!(typing.modifiers(), [0, 0, 0, 1]);
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! The input path, host to guest: what the host sends becomes an [`event::InputEvent`]; the pure
-//! modules ([`held`], [`geometry`], [`mod@pointer`], [`scroll`], [`waiting`], [`locks`]) decide, the sinks ([`ei`], [`notify`])
+//! modules ([`held`], [`geometry`], [`mod@pointer`], [`scroll`], [`waiting`], [`locks`]) decide, the sinks ([`ei`], [`notify`], [`wlr`])
 //! send.
 //! Nothing here knows of windows, surfaces or frames.
 
@@ -17,3 +17,5 @@ pub mod path;
 pub mod pointer;
 pub mod scroll;
 pub mod waiting;
+pub mod wlr;
+mod wlr_devices;

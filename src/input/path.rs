@@ -1,8 +1,10 @@
 //! The input path as a whole: what the host sends, waiting, mapping to the guest, and the sink of the
 //! moment. The sink can be lost and replaced; what was pressed is released first.
 
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use thiserror::Error;
 use tracing::{debug, trace};
 
 use crate::input::ei::{EiError, EiSink};
@@ -10,10 +12,12 @@ use crate::input::event::{InputEvent, Need};
 use crate::input::fingers::Fingers;
 use crate::input::geometry::{Mapper, Region};
 use crate::input::held::Pressed;
+use crate::input::keymap::Keymap;
 use crate::input::locks::{LockSync, Locks};
 use crate::input::notify::NotifySink;
 use crate::input::pointer::{GuestPointer, Lock, PointerPath};
 use crate::input::waiting::{Leaving, Ready, Waiting};
+use crate::input::wlr::{WlrError, WlrSink};
 use crate::options::PointerMode;
 
 /// Where input goes.
@@ -26,6 +30,19 @@ pub enum Sink {
     Ei(Box<EiSink>),
     /// To Mutter's Notify* methods.
     Notify(Box<NotifySink>),
+    /// To the virtual devices of a wlroots compositor.
+    Wlr(Box<WlrSink>),
+}
+
+/// Why a sink takes no more: its connection is over.
+#[derive(Debug, Error)]
+pub enum SinkError {
+    /// That to an EIS server.
+    #[error(transparent)]
+    Ei(#[from] EiError),
+    /// That to a wlroots compositor.
+    #[error(transparent)]
+    Wlr(#[from] WlrError),
 }
 
 /// A guest that was asked for another layout and has not answered after this long is not waited for: less than what
@@ -34,8 +51,11 @@ const LAYOUT_PATIENCE: Duration = Duration::from_millis(1000);
 
 /// So long after its answer the guest may still be about to make its keyboard anew.
 const LAYOUT_SETTLES: Duration = Duration::from_millis(300);
-/// No monitor is larger (INT32_MAX stands for "anything", seen of gamescope).
-const ENDLESS: f64 = (1u32 << 30) as f64;
+
+/// Whether no monitor is so large: gamescope has INT32_MAX for everything, and takes the stream's pixels there.
+fn is_endless(region: Region) -> bool {
+    region.width.max(region.height) >= f64::from(1u32 << 30)
+}
 
 /// Events on their way since the first of them came from the host.
 #[derive(Clone, Copy, Debug)]
@@ -109,6 +129,10 @@ impl InputPath {
                 let _ = sink.flush();
             }
             Sink::Notify(sink) => sink.release_all(),
+            Sink::Wlr(sink) => {
+                sink.release_all();
+                let _ = sink.flush();
+            }
         }
     }
 
@@ -129,10 +153,14 @@ impl InputPath {
         }
     }
 
-    /// The first frame since the stream's format settled: the guest's monitor stands. An EIS server has told so
-    /// itself, by a new device.
+    /// The first frame since the stream's format settled: the guest's monitor stands. An EIS server with regions of
+    /// its monitors has told so itself, by a new device.
     pub fn stream_shown(&mut self) {
-        if matches!(self.sink, Sink::Notify(_)) {
+        let tells_itself = match &self.sink {
+            Sink::Ei(sink) => !sink.region(Need::Absolute).is_some_and(is_endless),
+            Sink::None | Sink::Notify(_) | Sink::Wlr(_) => false,
+        };
+        if !tells_itself {
             self.point_again();
         }
     }
@@ -214,6 +242,7 @@ impl InputPath {
             Sink::None => return,
             Sink::Ei(sink) => sink.send(InputEvent::KeyboardLeave),
             Sink::Notify(sink) => sink.send(InputEvent::KeyboardLeave),
+            Sink::Wlr(_) => return,
         };
         self.layout_changes = Some(now + LAYOUT_PATIENCE);
     }
@@ -225,13 +254,47 @@ impl InputPath {
         }
     }
 
-    /// Reads what the EIS server sent.
+    /// Types in this layout and group, where the keyboard is the bridge's own; false where it is the guest's, which has to
+    /// be asked.
+    pub fn set_layout(&mut self, keymap: &Rc<Keymap>, group: u32) -> bool {
+        let Sink::Wlr(sink) = &mut self.sink else { return false };
+        sink.set_layout(keymap, group);
+        self.keyboard_is_new = true;
+        self.keyboard_told();
+        true
+    }
+
+    /// Types in this group of it, in the same way.
+    pub fn set_group(&mut self, group: u32) -> bool {
+        let Sink::Wlr(sink) = &mut self.sink else { return false };
+        sink.set_group(group);
+        true
+    }
+
+    /// The lock keys of a keyboard that is the bridge's own are as the sink has them.
+    fn keyboard_told(&mut self) {
+        let Sink::Wlr(sink) = &mut self.sink else { return };
+        if let Some(locks) = sink.take_locks() {
+            self.locks.guest_keys(sink.lock_keys());
+            self.locks.guest(locks);
+        }
+    }
+
+    /// Reads what the sink's connection brought.
     ///
     /// # Errors
     ///
     /// The connection is over.
-    pub fn read(&mut self) -> Result<(), EiError> {
-        let Sink::Ei(sink) = &mut self.sink else { return Ok(()) };
+    pub fn read(&mut self) -> Result<(), SinkError> {
+        let sink = match &mut self.sink {
+            Sink::None | Sink::Notify(_) => return Ok(()),
+            Sink::Ei(sink) => sink,
+            Sink::Wlr(sink) => {
+                sink.read()?;
+                self.keyboard_told();
+                return Ok(());
+            }
+        };
         sink.read()?;
         let renewed = sink.take_absolute_renewed();
         if sink.take_keyboard_renewed() {
@@ -267,7 +330,9 @@ impl InputPath {
                 None => sink.send(event),
             },
             Sink::Notify(sink) => sink.send(event),
+            Sink::Wlr(sink) => sink.send(event, self.stream),
         };
+        self.keyboard_told();
         self.sent += u64::from(sent);
         // Never keys: passwords are typed too.
         if !matches!(event, InputEvent::Key { .. }) {
@@ -282,7 +347,7 @@ impl InputPath {
     /// # Errors
     ///
     /// The connection is over.
-    pub fn pump(&mut self, now: Instant) -> Result<Option<(Duration, u64)>, EiError> {
+    pub fn pump(&mut self, now: Instant) -> Result<Option<(Duration, u64)>, SinkError> {
         if self.layout_changes.is_some_and(|until| until <= now) {
             // Whether the keyboard is another one or not: nothing is down on it.
             (self.layout_changes, self.keyboard_is_new) = (None, true);
@@ -292,7 +357,8 @@ impl InputPath {
         // Also what was sent without waiting: the pointer's place after a change of the guest's monitor.
         let written = match &mut self.sink {
             Sink::Ei(sink) => sink.flush()?,
-            _ => true,
+            Sink::Wlr(sink) => sink.flush()?,
+            Sink::None | Sink::Notify(_) => true,
         };
         Ok(self.sending.take_if(|_| written).map(|sending| (sending.since.elapsed(), sending.count)))
     }
@@ -315,6 +381,7 @@ impl InputPath {
             Sink::None => false,
             Sink::Ei(sink) => sink.is_full() || self.fingers.as_ref().is_some_and(Fingers::is_full),
             Sink::Notify(sink) => sink.is_full(),
+            Sink::Wlr(sink) => sink.is_full(),
         }
     }
 
@@ -368,11 +435,13 @@ impl InputPath {
     fn sink_ready(&self, now: Instant) -> Ready {
         match &self.sink {
             Sink::None => Ready::default(),
-            Sink::Ei(sink) => sink.ready(now),
-            Sink::Notify(_) => {
-                let up = self.stream.is_some();
-                Ready { absolute: up, relative: up, keyboard: up, touch: up }
+            Sink::Ei(sink) => {
+                let ready = sink.ready(now);
+                Ready { absolute: ready.absolute && self.region(Need::Absolute).is_some(), ..ready }
             }
+            Sink::Notify(_) => Ready::all(self.stream.is_some()),
+            // Without a touchscreen too: nobody is to wait for one.
+            Sink::Wlr(sink) => Ready::all(sink.is_ready() && self.stream.is_some()),
         }
     }
 
@@ -386,9 +455,7 @@ impl InputPath {
         match &self.sink {
             Sink::Ei(sink) => {
                 let region = sink.region(need)?;
-                // gamescope has one region without end: it takes the stream's pixels.
-                let is_endless = region.width.max(region.height) >= ENDLESS;
-                if is_endless { self.stream.or(Some(region)) } else { Some(region) }
+                if is_endless(region) { self.stream } else { Some(region) }
             }
             _ => self.stream,
         }
@@ -428,7 +495,8 @@ impl InputPath {
     pub fn is_idle(&self) -> bool {
         match &self.sink {
             Sink::Notify(sink) => sink.is_idle(),
-            _ => true,
+            Sink::Wlr(sink) => sink.is_idle(),
+            Sink::None | Sink::Ei(_) => true,
         }
     }
 }

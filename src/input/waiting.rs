@@ -27,6 +27,11 @@ pub struct Ready {
 }
 
 impl Ready {
+    /// All of them, or none.
+    pub fn all(up: bool) -> Self {
+        Self { absolute: up, relative: up, keyboard: up, touch: up }
+    }
+
     /// Whether a device of this kind can take events.
     pub fn has(&self, need: Need) -> bool {
         match need {

@@ -109,21 +109,23 @@ fn fraction(rate: MaxRate) -> Fraction {
     }
 }
 
+/// One on the screen, one on its way there, one waiting here, and one for the guest to draw in.
+const ENOUGH_BUFFERS: i32 = 4;
+
 /// The answer to a settled format: kind of memory, number of buffers, and the metadata we read, the pointer's only
 /// with `cursor`. With `sync` buffers that have timelines are asked for first.
 pub fn buffer_params(is_dmabuf: bool, cursor: bool, sync: bool) -> Vec<Vec<u8>> {
     let kinds =
         if is_dmabuf { 1 << sys::SPA_DATA_DmaBuf } else { 1 << sys::SPA_DATA_MemFd | 1 << sys::SPA_DATA_MemPtr };
-    let buffers = Object {
+    let buffers = |least| Object {
         type_: SpaTypes::ObjectParamBuffers.as_raw(),
         id: ParamType::Buffers.as_raw(),
         properties: vec![
-            // One on the screen, one on its way there, one waiting here; the rest for the guest to draw in.
             Property::new(
                 sys::SPA_PARAM_BUFFERS_buffers,
                 Value::Choice(ChoiceValue::Int(Choice(
                     ChoiceFlags::empty(),
-                    ChoiceEnum::Range { default: 6, min: 1, max: 16 },
+                    ChoiceEnum::Range { default: 6, min: least, max: 16 },
                 ))),
             ),
             Property::new(
@@ -135,11 +137,11 @@ pub fn buffer_params(is_dmabuf: bool, cursor: bool, sync: bool) -> Vec<Vec<u8>> 
             ),
         ],
     };
-    let synced = sync.then(|| {
-        let mut synced = buffers.clone();
-        synced.properties.push(sync_spa::only_with_timelines());
-        synced
-    });
+    // The first that suits both ends counts. Some guests have two where nobody asks for more (xdg-desktop-portal-wlr), which
+    // is a fifth of their rate; others have no more.
+    let buffers = [ENOUGH_BUFFERS, 1].map(buffers);
+    let mut synced = if sync { buffers.to_vec() } else { Vec::new() };
+    synced.iter_mut().for_each(|object| object.properties.push(sync_spa::only_with_timelines()));
     let region = size_of::<sys::spa_meta_region>();
     let metas = [
         Some(meta_param(sys::SPA_META_Header, size_of::<sys::spa_meta_header>(), None)),
@@ -155,7 +157,7 @@ pub fn buffer_params(is_dmabuf: bool, cursor: bool, sync: bool) -> Vec<Vec<u8>> 
         // With any other size there would be none.
         sync.then(|| meta_param(sync_spa::SPA_META_SYNC_TIMELINE, sync_spa::SYNC_TIMELINE_SIZE, None)),
     ];
-    let objects = synced.into_iter().chain([buffers]).chain(metas.into_iter().flatten());
+    let objects = synced.into_iter().chain(buffers).chain(metas.into_iter().flatten());
     objects.filter_map(|object| serialize(Value::Object(object))).collect()
 }
 

@@ -17,16 +17,17 @@ pub const UNLIMITED: MaxRate = MaxRate(1_000_000);
 /// No limit, where the rate is not the monitor's refresh.
 pub const NO_RATE: MaxRate = MaxRate(0);
 
-/// What is assumed of a host that says nothing, or nothing that can be believed.
+/// What is assumed while nothing is known.
 pub const FALLBACK: MaxRate = MaxRate(60_000);
 
 impl MaxRate {
     /// The slowest and the fastest that can be asked for.
     pub const BOUNDS: std::ops::RangeInclusive<u32> = 1_000..=1_000_000;
 
-    /// What an output's refresh says (mHz, 0 for none). Nobody draws a thousand frames a second, or one, for a screen.
-    pub fn of_output(refresh: u32) -> Self {
-        if (10_000..1_000_000).contains(&refresh) { Self(refresh) } else { FALLBACK }
+    /// What an output's refresh (mHz) says, if that can be believed: nobody draws a thousand frames a second, or one, for
+    /// a screen.
+    pub fn of_output(refresh: i32) -> Option<Self> {
+        u32::try_from(refresh).ok().filter(|rate| (10_000..1_000_000).contains(rate)).map(Self)
     }
 }
 
@@ -83,12 +84,12 @@ mod tests {
     }
 
     #[test]
-    fn hosts_that_cannot_be_believed_have_sixty() {
-        for (said, taken) in [(0, 60_000), (59_940, 59_940), (1, 60_000), (240_000, 240_000)] {
-            assert_eq!(MaxRate::of_output(said), MaxRate(taken), "{said}");
+    fn not_every_host_can_be_believed() {
+        for said in [59_940, 240_000] {
+            assert_eq!(MaxRate::of_output(said), Some(MaxRate(said as u32)));
         }
-        for absurd in [1_000_000, 1_000_001, u32::MAX] {
-            assert_eq!(MaxRate::of_output(absurd), FALLBACK, "{absurd}");
+        for absurd in [0, 1, -60_000, 1_000_000, 1_000_001, i32::MAX, i32::MIN] {
+            assert_eq!(MaxRate::of_output(absurd), None, "{absurd}");
         }
     }
 }

@@ -34,6 +34,7 @@ use crate::video::raw;
 use crate::video::requests::Requests;
 use crate::video::sync::{FrameSync, Points, Timelines};
 use crate::video::syncobj::SyncDevice;
+use crate::video::target::Target;
 
 /// What cannot be done with PipeWire.
 #[derive(Debug, Error)]
@@ -46,6 +47,12 @@ pub enum VideoError {
     /// No loop or connection.
     #[error("no PipeWire answers ({0}); start pipewire in the guest's session, or set PIPEWIRE_RUNTIME_DIR")]
     Connect(pipewire::Error),
+    /// Its descriptor cannot be watched.
+    #[error("PipeWire's connection cannot be watched ({0}); are there file descriptors left?")]
+    Watch(std::io::Error),
+    /// It answered, and ended the connection.
+    #[error("PipeWire ended the connection ({0}); does its log say why?")]
+    Lost(String),
     /// Other formats were not offered.
     #[error("PipeWire took no other format ({0})")]
     Offer(pipewire::Error),
@@ -208,7 +215,7 @@ pub struct VideoStream {
     _context: ContextRc,
     main_loop: MainLoop,
     shared: Rc<RefCell<Shared>>,
-    node: u32,
+    node: Target,
 }
 
 impl VideoStream {
@@ -218,7 +225,12 @@ impl VideoStream {
     /// # Errors
     ///
     /// When there is no PipeWire, or it makes no stream.
-    pub fn connect(remote: Option<OwnedFd>, node: u32, offers: &[Offer], wishes: Wishes) -> Result<Self, VideoError> {
+    pub fn connect(
+        remote: Option<OwnedFd>,
+        node: Target,
+        offers: &[Offer],
+        wishes: Wishes,
+    ) -> Result<Self, VideoError> {
         let Wishes { size, rate, cursor, sync, drive } = wishes;
         pipewire::init();
         let main_loop = MainLoop::new().map_err(VideoError::Connect)?;
@@ -261,7 +273,7 @@ impl VideoStream {
         let stream = StreamRc::new(core.clone(), "wolf-bridge", properties).map_err(VideoError::Stream)?;
         let requests = Requests::listen(&stream);
         let listener = listen(&stream, &shared).map_err(VideoError::Stream)?;
-        let probe = Probe::ask(&core, node).map_err(VideoError::Stream)?;
+        let probe = Probe::ask(&core, node.id).map_err(VideoError::Stream)?;
         Ok(Self {
             link: None,
             probe: RefCell::new(Some(probe)),
@@ -306,8 +318,16 @@ impl VideoStream {
             flags |= StreamFlags::DRIVER;
             raw::set_property(&self.stream, SUPPORTS_LAZY.0, SUPPORTS_LAZY.1);
         }
+        // By its id another node may be meant by now.
+        let id = match self.node.serial {
+            Some(serial) => {
+                raw::set_property(&self.stream, &keys::TARGET_OBJECT, &serial.to_string());
+                None
+            }
+            None => Some(self.node.id),
+        };
         let offered = self.offered.take();
-        self.stream.connect(Direction::Input, Some(self.node), flags, &mut as_pods(&offered))
+        self.stream.connect(Direction::Input, id, flags, &mut as_pods(&offered))
     }
 
     /// The next thing that happened.
@@ -399,7 +419,7 @@ impl VideoStream {
         let link = self.core.create_object::<Link>(
             "link-factory",
             &properties! {
-                *keys::LINK_OUTPUT_NODE => self.node.to_string(),
+                *keys::LINK_OUTPUT_NODE => self.node.id.to_string(),
                 *keys::LINK_INPUT_NODE => self.stream.node_id().to_string(),
             },
         )?;

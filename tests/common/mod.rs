@@ -4,6 +4,7 @@
 
 use std::fmt::Debug;
 use std::fs::File;
+use std::os::fd::AsFd as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -108,6 +109,26 @@ impl Bridge {
         Self::spawn(command, env, &["--host", host.to_str().expect("tests use plain paths")])
     }
 
+    /// As [`start`](Self::start), among the processes of this namespace. That takes root.
+    pub fn start_among<K: AsRef<str> + Sync, V: AsRef<str> + Sync>(
+        processes: &File,
+        host: &Path,
+        env: &[(K, V)],
+        args: &[&str],
+    ) -> Self {
+        let started = thread::scope(|scope| {
+            // Children of this thread alone.
+            let thread = scope.spawn(|| {
+                let kind = Some(rustix::thread::LinkNameSpaceType::ProcessID);
+                rustix::thread::move_into_link_name_space(processes.as_fd(), kind)
+                    .expect("tests beside a portal need root");
+                Self::start(host, env, args)
+            });
+            thread.join()
+        });
+        started.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+
     fn spawn<K: AsRef<str>, V: AsRef<str>>(mut command: Command, env: &[(K, V)], args: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let log = File::create(dir.path().join("log")).expect("a log file");
@@ -199,6 +220,7 @@ impl Drop for Bridge {
 pub mod desktops;
 pub mod pipes;
 pub mod seccomp;
+pub mod started;
 pub mod usage;
 pub mod vm;
 pub mod world;

@@ -34,3 +34,21 @@ pub fn has_no_data_thread(pid: u32) {
     let threads = threads(pid);
     assert!(!threads.iter().any(|name| name.contains("data-loop") || name.contains("pipewire")), "{threads:?}");
 }
+
+/// Prints what these processes (number, command line) take, those that are worth a line and all: resident memory and their share of it (Pss), in MiB.
+pub fn memory(processes: impl Iterator<Item = (u32, String)>) {
+    let mut all = (0, 0.0, 0.0);
+    for (pid, args) in processes {
+        let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+        let field = |name: &str| {
+            let line = rollup.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok());
+            line.map_or(0.0, |kib: f64| kib / 1024.0)
+        };
+        let (resident, share) = (field("Rss:"), field("Pss:"));
+        all = (all.0 + 1, all.1 + resident, all.2 + share);
+        if share > 1.0 {
+            println!("{resident:7.1} {share:7.1}  {}", args.chars().take(60).collect::<String>());
+        }
+    }
+    println!("{:7.1} {:7.1}  all {} processes", all.1, all.2, all.0);
+}

@@ -13,6 +13,8 @@ pub enum Source {
     Frames(Frames),
     /// A real GNOME's, on whose monitor a window shows another picture at every chance.
     Gnome(Suite),
+    /// A real sway's.
+    Sway,
 }
 
 /// Frames of one kind.
@@ -48,7 +50,7 @@ const fn frames(name: &'static str, width: u32, height: u32, frames: Frames) -> 
 
 /// All of them. Each buffer is a file of its own, as Mutter's are; or all share one; or they are memory without a file, as
 /// what PipeWire itself allocates is to its consumers, which every peer has to copy; or they are DMA-BUFs of a GPU.
-pub const CASES: [Case; 9] = [
+pub const CASES: [Case; 10] = [
     frames("memfd-720p60", 1280, 720, PLAIN),
     frames("memfd-1080p60", 1920, 1080, PLAIN),
     frames("memfd-2160p60", 3840, 2160, PLAIN),
@@ -63,6 +65,8 @@ pub const CASES: [Case; 9] = [
         source: Source::Gnome(Suite::Forky),
         peers: &[Peer::Bridge, Peer::Devkit],
     },
+    // Its portal, and what that needs to hand a stream to another program, is not the peers' to know.
+    Case { name: "sway-720p60", size: (1280, 720), source: Source::Sway, peers: &[Peer::Bridge] },
 ];
 
 const _: () = assert!(PEERS.len() == GST_PEERS.len() + 1);
@@ -75,7 +79,7 @@ impl Case {
 
     /// It needs a real desktop.
     pub fn needs_desktop(&self) -> bool {
-        matches!(self.source, Source::Gnome(_))
+        !matches!(self.source, Source::Frames(_))
     }
 
     /// A host of that size that behaves as Wolf does, without looking at pixels.

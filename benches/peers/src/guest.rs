@@ -3,13 +3,13 @@
 
 use std::collections::HashMap;
 use std::error::Error;
-use std::fs;
+use std::fs::{self, File};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fake_guest::{FakeGuest, GuestOptions, Linker, MutterOptions, PipeWireDaemon, Producer, read_time_code};
-use lab::{Canvas, Gnome, Suite, pattern};
+use lab::{Canvas, Gnome, Suite, SwayGuest, pattern};
 use tempfile::TempDir;
 
 use crate::case::{Case, Frames, Source};
@@ -49,8 +49,57 @@ enum Kind {
     Desktop {
         canvas: Option<Canvas>,
         cast: Option<Cast>,
-        gnome: Gnome,
+        desktop: Desktop,
     },
+}
+
+/// A real one.
+pub enum Desktop {
+    Gnome(Gnome),
+    Sway(SwayGuest),
+}
+
+impl Desktop {
+    fn env(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Gnome(gnome) => gnome.env(),
+            Self::Sway(sway) => sway.env(),
+        }
+    }
+
+    fn wayland_socket(&self) -> PathBuf {
+        match self {
+            Self::Gnome(gnome) => gnome.wayland_socket(),
+            Self::Sway(sway) => sway.socket(),
+        }
+    }
+
+    fn log(&self) -> String {
+        match self {
+            Self::Gnome(gnome) => gnome.log(),
+            Self::Sway(sway) => sway.log(),
+        }
+    }
+
+    /// The namespace in which a program has to be whom its portal is to talk to.
+    pub fn processes(&self) -> Option<File> {
+        match self {
+            Self::Gnome(_) => None,
+            Self::Sway(sway) => Some(sway.processes()),
+        }
+    }
+
+    /// What the bridge has to be told of it.
+    pub fn bridge_args(&self) -> Vec<String> {
+        match self {
+            Self::Gnome(_) => Vec::new(),
+            Self::Sway(sway) => ["--guest", "wlroots", "--guest-socket"]
+                .map(String::from)
+                .into_iter()
+                .chain([sway.socket().display().to_string()])
+                .collect(),
+        }
+    }
 }
 
 impl Guest {
@@ -61,7 +110,8 @@ impl Guest {
     pub fn start(case: &Case, peer: Peer) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let kind = match case.source {
             Source::Frames(frames) => Self::frames(frames, case.size, peer)?,
-            Source::Gnome(suite) => Self::desktop(suite, peer)?,
+            Source::Gnome(suite) => Self::gnome(suite, peer)?,
+            Source::Sway => Self::desktop(Desktop::Sway(SwayGuest::start(case.size.0, case.size.1))),
         };
         Ok(Self { size: case.size, kind })
     }
@@ -84,11 +134,15 @@ impl Guest {
         })
     }
 
-    fn desktop(suite: Suite, peer: Peer) -> Result<Kind, Box<dyn Error + Send + Sync>> {
+    fn desktop(desktop: Desktop) -> Kind {
+        Kind::Desktop { canvas: None, cast: None, desktop }
+    }
+
+    fn gnome(suite: Suite, peer: Peer) -> Result<Kind, Box<dyn Error + Send + Sync>> {
         let mode = if peer == Peer::Devkit { "--devkit" } else { "--headless" };
         let gnome = Gnome::start_with(suite, &[("WB_ANIMATIONS", "0"), ("WB_SHELL_MODE", mode)]);
         let cast = matches!(peer, Peer::Gst { .. }).then(|| Cast::start(&gnome.bus())).transpose()?;
-        Ok(Kind::Desktop { canvas: None, cast, gnome })
+        Ok(Kind::Desktop { canvas: None, cast, desktop: Desktop::Gnome(gnome) })
     }
 
     /// What a peer needs in its environment to find the guest.
@@ -99,8 +153,8 @@ impl Guest {
                 let dir = daemon.runtime_dir().display().to_string();
                 ["PIPEWIRE_RUNTIME_DIR", "XDG_RUNTIME_DIR"].map(|name| (name.to_owned(), dir.clone())).into()
             }
-            Kind::Desktop { gnome, .. } => {
-                gnome.env().into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+            Kind::Desktop { desktop, .. } => {
+                desktop.env().into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
             }
         }
     }
@@ -118,8 +172,13 @@ impl Guest {
     }
 
     /// The desktop, if it is a real one.
-    pub fn desktop_mut(&mut self) -> Option<&mut Gnome> {
-        if let Kind::Desktop { gnome, .. } = &mut self.kind { Some(gnome) } else { None }
+    pub fn real(&self) -> Option<&Desktop> {
+        if let Kind::Desktop { desktop, .. } = &self.kind { Some(desktop) } else { None }
+    }
+
+    /// GNOME, if it is one.
+    pub fn gnome_mut(&mut self) -> Option<&mut Gnome> {
+        if let Kind::Desktop { desktop: Desktop::Gnome(gnome), .. } = &mut self.kind { Some(gnome) } else { None }
     }
 
     /// Waits until the peer takes frames, and begins to send them.
@@ -136,11 +195,11 @@ impl Guest {
         match &mut self.kind {
             Kind::Fake { producer, rate, guest } => tick(producer.insert(guest.mutter.producer(timeout)?), *rate),
             Kind::Stream { producer, rate, .. } => tick(producer, *rate),
-            Kind::Desktop { canvas, gnome, .. } => {
+            Kind::Desktop { canvas, desktop, .. } => {
                 let began = Instant::now();
                 loop {
                     drop(canvas.take());
-                    let window = canvas.insert(Canvas::open(&gnome.wayland_socket(), 1));
+                    let window = canvas.insert(Canvas::open(&desktop.wayland_socket(), 1));
                     // As high as the monitor: that of a viewer with a title bar is less than the host's.
                     let there = |seen: &lab::Seen| (seen.fullscreen && seen.size.0 == size.0).then_some(());
                     match window.wait(lab::patience(SETTLED), there) {
@@ -168,13 +227,14 @@ impl Guest {
     pub fn look_at(case: &Case) -> u64 {
         match case.source {
             Source::Frames(_) => 0,
-            Source::Gnome(_) => u64::from(LOOK_AT.1 * case.size.0 + LOOK_AT.0) * 4,
+            _ => u64::from(LOOK_AT.1 * case.size.0 + LOOK_AT.0) * 4,
         }
     }
 
     /// The names that the guest's own memory has among files: what a peer commits under another one is a copy.
     pub fn is_own(&self, file: &str) -> bool {
         let own = match &self.kind {
+            Kind::Desktop { desktop: Desktop::Sway(_), .. } => "xdpw",
             Kind::Desktop { .. } => "mutter",
             _ => "fake-guest",
         };
@@ -205,7 +265,7 @@ impl Guest {
 
     /// The guest's logs, where it has any.
     pub fn log(&self) -> String {
-        if let Kind::Desktop { gnome, .. } = &self.kind { gnome.log() } else { String::new() }
+        if let Some(desktop) = self.real() { desktop.log() } else { String::new() }
     }
 
     /// Puts the host's socket and a folder of programs where a desktop in namespaces of its own sees them; gives both places.

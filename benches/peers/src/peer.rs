@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs::{self, File};
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use lab::Suite;
 
 use crate::case::{Case, Source};
-use crate::guest::Guest;
+use crate::guest::{Desktop, Guest};
 
 /// Where scripts/bench has put programs that the systems of the desktops lack: GStreamer for the virtual machine, and
 /// Mutter's viewer.
@@ -92,13 +93,13 @@ fn folder(variable: &str, what: &str) -> Result<PathBuf, String> {
     env::var_os(variable).map(PathBuf::from).ok_or_else(|| format!("{what} is not installed (scripts/bench does that)"))
 }
 
-fn bridge(case: &Case, places: Places<'_>) -> Command {
+fn bridge(case: &Case, guest: &Guest, places: Places<'_>) -> Command {
     // The library of that system can drive such a guest.
     let mut command = match case.source {
         Source::Gnome(suite @ Suite::Forky) => lab::with_libraries(&suite.root(), places.bridge),
         _ => Command::new(places.bridge),
     };
-    command.arg("--host").arg(places.host);
+    command.arg("--host").arg(places.host).args(guest.real().map(Desktop::bridge_args).unwrap_or_default());
     for name in ["WAYLAND_DISPLAY", "DISPLAY", "PIPEWIRE_REMOTE"] {
         command.env_remove(name);
     }
@@ -118,7 +119,7 @@ fn gst(case: &Case, guest: &Guest, places: Places<'_>, sync: bool, soon: Duratio
     let caps = match case.source {
         Source::Frames(frames) if frames.dmabuf => "video/x-raw(memory:DMABuf)".to_owned(),
         Source::Frames(_) => "video/x-raw".to_owned(),
-        Source::Gnome(_) => format!("video/x-raw,width={},height={},max-framerate=60/1", case.size.0, case.size.1),
+        _ => format!("video/x-raw,width={},height={},max-framerate=60/1", case.size.0, case.size.1),
     };
     command.args(["-q", "pipewiresrc", &format!("path={}", guest.node(soon)?), "!", &caps, "!", "queue", "!"]);
     command.args(["waylandsink", if sync { "sync=true" } else { "sync=false" }]);
@@ -129,7 +130,7 @@ fn gst(case: &Case, guest: &Guest, places: Places<'_>, sync: bool, soon: Duratio
 /// Starts Mutter's viewer in the guest's session; gives its process id.
 fn devkit(guest: &mut Guest, places: Places<'_>, soon: Duration) -> Result<u32, String> {
     let tree = folder(DEVKIT, "Mutter's viewer")?;
-    let gnome = guest.desktop_mut().ok_or("there is no Mutter")?;
+    let gnome = guest.gnome_mut().ok_or("there is no Mutter")?;
     let [socket, programs] = Guest::hand_in(gnome, places.host, &tree)?;
     let (socket, programs) = (socket.display(), programs.display());
     gnome.run(&format!(
@@ -152,6 +153,20 @@ fn devkit(guest: &mut Guest, places: Places<'_>, soon: Duration) -> Result<u32, 
     Err("the viewer does not start".into())
 }
 
+/// Starts it, among the processes of that namespace if there is one.
+fn spawn_among(mut command: Command, processes: Option<File>) -> std::io::Result<Child> {
+    let Some(processes) = processes else { return command.spawn() };
+    // Children of this thread alone.
+    let thread = thread::spawn(move || {
+        rustix::thread::move_into_link_name_space(
+            processes.as_fd(),
+            Some(rustix::thread::LinkNameSpaceType::ProcessID),
+        )?;
+        command.spawn()
+    });
+    thread.join().unwrap_or_else(|_| Err(std::io::Error::other("its thread panicked")))
+}
+
 impl Running {
     /// Starts guest and peer.
     ///
@@ -161,7 +176,7 @@ impl Running {
         let log = places.dir.join("log");
         let mut guest = Guest::start(case, peer).map_err(text)?;
         let command = match peer {
-            Peer::Bridge => Some(bridge(case, places)),
+            Peer::Bridge => Some(bridge(case, &guest, places)),
             Peer::Gst { sync } => Some(gst(case, &guest, places, sync, soon)?),
             Peer::Devkit => None,
         };
@@ -170,7 +185,8 @@ impl Running {
                 let file = File::create(&log).map_err(text)?;
                 let output = file.try_clone().map_err(text)?;
                 command.envs(guest.env()).stdin(Stdio::null()).stdout(output).stderr(file);
-                Process::Ours(command.spawn().map_err(|error| format!("{} does not start: {error}", peer.name()))?)
+                let spawned = spawn_among(command, guest.real().and_then(Desktop::processes));
+                Process::Ours(spawned.map_err(|error| format!("{} does not start: {error}", peer.name()))?)
             }
             None => Process::Guests(devkit(&mut guest, places, soon)?),
         };

@@ -42,6 +42,7 @@ fn label(name: &str) -> String {
     let memory = match memory {
         "gnome48" => "GNOME 48",
         "gnome50" => "GNOME 50",
+        "sway" => "sway",
         // Where the processor is emulated.
         "dmabuf" => "DMA-BUF (VM)",
         memory => memory,

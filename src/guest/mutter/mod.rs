@@ -6,9 +6,8 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::os::fd::AsFd as _;
-use std::pin::pin;
 
-use futures_util::future::{AbortHandle, AbortRegistration, Abortable, Aborted, Either, select, select_all};
+use futures_util::future::{AbortHandle, Abortable, Either, select, select_all};
 use futures_util::{FutureExt, StreamExt};
 use tracing::{debug, warn};
 use zbus::Connection;
@@ -16,10 +15,12 @@ use zbus::zvariant::{OwnedObjectPath, Value};
 
 use crate::clipboard::asks::Asks;
 use crate::device;
+use crate::guest::clipboard as selection;
 use crate::guest::keymaps::Keymaps;
 use crate::guest::mutter::remote_desktop::{RemoteDesktopProxy, RemoteDesktopSessionProxy};
 use crate::guest::mutter::screen_cast::{ScreenCastProxy, ScreenCastSessionProxy, ScreenCastStreamProxy};
-use crate::guest::{GuestError, InputRoute, Session, SessionEvent, TaskGuard};
+use crate::guest::{GuestError, InputRoute, Reporter, Session, TaskGuard, Wishes, bus};
+use crate::input::ei::Scrolling;
 use crate::input::notify::{Call, Calls};
 use crate::options::CursorMode;
 
@@ -34,103 +35,30 @@ const ALL_DEVICES: u32 = 1 | 2 | 4;
 
 /// What to record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+enum Source {
     /// A monitor of its own, whose size follows the stream's.
     Virtual,
     /// A monitor that the guest has.
     Monitor(String),
 }
 
-/// Where events go as they happen; called on the loop's own thread.
-pub trait Report: Fn(SessionEvent) + 'static {}
-impl<F: Fn(SessionEvent) + 'static> Report for F {}
-
-/// Makes a session, reports it, keeps it alive and reports its end, unless `stop` says to give up before there
-/// is one. Runs on the bridge's own loop.
-///
-/// Dropping the session's guard ends the session.
-pub async fn run(
-    number: u64,
-    source: Source,
-    cursor: CursorMode,
-    with_clipboard: bool,
-    stop: AbortRegistration,
-    report: impl Report,
-) {
-    let mut connection = None;
-    match Abortable::new(session(number, source, cursor, with_clipboard, &mut connection, &report), stop).await {
-        Ok(Ok(why)) => report(SessionEvent::Closed(number, why)),
-        Ok(Err(error)) => report(SessionEvent::Failed(number, error)),
-        Err(Aborted) => {}
-    }
-    if let Some(connection) = connection {
-        hang_up(connection).await;
-    }
-}
-
-async fn session(
-    number: u64,
-    source: Source,
-    cursor: CursorMode,
-    with_clipboard: bool,
-    connection: &mut Option<Connection>,
-    report: &impl Report,
-) -> Result<String, GuestError> {
-    let connection = &*connection.insert(connect().await?);
-    // Without an executor of its own zbus moves only while this is polled.
-    let driver = async {
-        loop {
-            connection.executor().tick().await;
-        }
-    };
-    match select(pin!(driver), pin!(make_and_keep(number, connection, source, cursor, with_clipboard, report))).await {
-        Either::Left((never, _)) => never,
-        Either::Right((outcome, _)) => outcome,
-    }
-}
-
-/// Leaves the bus. Signal streams that were dropped have left tasks behind that hold the connection: unless they
-/// run to their end it stays open for ever.
-async fn hang_up(connection: Connection) {
-    let executor = connection.executor().clone();
-    if let Err(error) = connection.close().await {
-        debug!(%error, "the session bus was not left cleanly");
-    }
-    while !executor.is_empty() {
-        executor.tick().await;
-    }
-}
-
-async fn connect() -> Result<Connection, GuestError> {
-    let address = match std::env::var("DBUS_SESSION_BUS_ADDRESS") {
-        Ok(address) if address.is_empty() => "an empty address".to_owned(),
-        Ok(address) => address,
-        Err(_) => "the default place, as DBUS_SESSION_BUS_ADDRESS is not set".to_owned(),
-    };
-    let no_bus = |error: zbus::Error| GuestError::NoBus { address: address.clone(), why: error.to_string() };
-    zbus::connection::Builder::session().map_err(no_bus)?.internal_executor(false).build().await.map_err(no_bus)
-}
-
 /// A call's failure in words; an absent name is the one that people meet.
 fn refused(call: &'static str) -> impl Fn(zbus::Error) -> GuestError {
-    move |error| match &error {
-        zbus::Error::MethodError(name, ..) if name.as_str() == "org.freedesktop.DBus.Error.ServiceUnknown" => {
-            GuestError::NoMutter
+    move |error| {
+        if bus::is_absent(&error) {
+            return GuestError::NoMutter;
         }
-        zbus::Error::FDO(fdo) if matches!(**fdo, zbus::fdo::Error::ServiceUnknown(_)) => GuestError::NoMutter,
-        zbus::Error::MethodError(_, Some(text), _) => GuestError::Refused { call, why: text.clone() },
-        other => GuestError::Refused { call, why: other.to_string() },
+        GuestError::Refused { who: "Mutter", call, why: bus::reason(error), next: "gnome-shell's log says more" }
     }
 }
 
-async fn make_and_keep(
-    number: u64,
+/// Makes a session, reports it and keeps it alive; why it ended.
+pub(super) async fn session(
     connection: &Connection,
-    source: Source,
-    cursor: CursorMode,
-    with_clipboard: bool,
-    report: &impl Report,
+    wishes: &Wishes,
+    reporter: &Reporter<'_>,
 ) -> Result<String, GuestError> {
+    let source = wishes.monitor.clone().map_or(Source::Virtual, Source::Monitor);
     let remote_desktop = RemoteDesktopProxy::builder(connection)
         .cache_properties(zbus::proxy::CacheProperties::No)
         .build()
@@ -163,7 +91,7 @@ async fn make_and_keep(
         .map_err(refused("ScreenCast.Session"))?;
     let mut cast_closed = cast.receive_closed().await.map_err(refused("Closed"))?;
 
-    let cursor_mode: u32 = match cursor {
+    let cursor_mode: u32 = match wishes.cursor {
         CursorMode::Hidden => 0,
         CursorMode::Embedded => 1,
         // As metadata, beside the frames.
@@ -201,9 +129,9 @@ async fn make_and_keep(
         .and_then(|mut parameters| parameters.remove("mapping-id").and_then(|value| String::try_from(value).ok()));
     remote.start().await.map_err(refused("RemoteDesktop.Session.Start"))?;
     let asks = Asks::default();
-    let has_clipboard = with_clipboard && methods.iter().any(|method| method == "EnableClipboard");
+    let has_clipboard = wishes.clipboard && methods.iter().any(|method| method == "EnableClipboard");
     let signals = if has_clipboard { clipboard::enable(&remote).await } else { None };
-    let mut gone = name_lost(connection).boxed_local();
+    let mut gone = bus::name_lost(connection, "org.gnome.Mutter.ScreenCast").boxed_local();
     // Without PipeWire there will be no node, and Mutter ends the session.
     let ended = select(select(remote_closed.next(), cast_closed.next()), &mut gone);
     let node = match select(added.next(), ended).await {
@@ -216,27 +144,23 @@ async fn make_and_keep(
     debug!(node, ?mapping_id, %stream_path, kind, "session started");
 
     let calls = match &input {
-        InputRoute::Eis(_, calls) | InputRoute::Notify(calls) => Some(calls.clone()),
-        InputRoute::None => None,
+        InputRoute::Notify(calls) => Some(calls.clone()),
+        InputRoute::Eis { fingers, .. } => fingers.clone(),
+        InputRoute::Wlr { .. } | InputRoute::None => None,
     };
     let keymaps = Keymaps::default();
     let (abort, aborted) = AbortHandle::new_pair();
-    report(SessionEvent::Made(
-        number,
-        Box::new(Session {
-            node,
-            mapping_id,
-            input,
-            keymaps: keymaps.clone(),
-            devices: devices(connection).await,
-            description: format!("GNOME (Mutter), input by {kind}"),
-            resizable: source == Source::Virtual,
-            // Since 50, and so has this been there.
-            clipboard: signals.is_some().then(|| asks.clone()),
-            damage_in_pixels: methods.iter().any(|method| method == "SetKeymap"),
-            guard: TaskGuard(abort),
-        }),
-    ));
+    reporter.made(Session {
+        mapping_id,
+        input,
+        keymaps: Some(keymaps.clone()),
+        clipboard: signals.is_some().then(|| asks.clone()),
+        devices: devices(connection).await,
+        resizable: source == Source::Virtual,
+        // Since 50, and so has this been there.
+        damage_in_pixels: methods.iter().any(|method| method == "SetKeymap"),
+        ..Session::of(node.into(), format!("GNOME (Mutter), input by {kind}"), TaskGuard(abort))
+    });
 
     let last_calls = calls.clone();
 
@@ -248,12 +172,11 @@ async fn make_and_keep(
     };
     // These two never end; they are here to be polled.
     let has_our_keymap = Cell::new(false);
-    let layouts =
-        keymap::follow(&keymaps, &remote, &methods, &has_our_keymap, || report(SessionEvent::LayoutAnswered(number)));
-    let locks = locks::watch(connection, &path, &remote, |locks| report(SessionEvent::Locks(number, locks)));
+    let layouts = keymap::follow(&keymaps, &remote, &methods, &has_our_keymap, || reporter.layout_answered());
+    let locks = locks::watch(connection, &path, &remote, |locks| reporter.locks(locks));
     let clipboard = async {
         if let Some(signals) = signals {
-            clipboard::serve(&remote, &asks, signals, |event| report(SessionEvent::Clipboard(number, event))).await;
+            selection::serve(&remote, &asks, signals, |event| reporter.clipboard(event)).await;
         }
         // Its end is not the session's.
         std::future::pending::<String>().await
@@ -281,21 +204,6 @@ async fn make_and_keep(
     Ok(why)
 }
 
-/// Ends when GNOME Shell has left the bus.
-async fn name_lost(connection: &Connection) {
-    let watched = async {
-        let bus = zbus::fdo::DBusProxy::new(connection).await.ok()?;
-        let mut changes = bus.receive_name_owner_changed_with_args(&[(0, "org.gnome.Mutter.ScreenCast")]).await.ok()?;
-        while let Some(change) = changes.next().await {
-            if change.args().ok()?.new_owner().is_none() {
-                return Some(());
-            }
-        }
-        None
-    };
-    let _ = watched.await;
-}
-
 /// The DRM nodes that GNOME Shell has open, where its process can be seen from here.
 async fn devices(connection: &Connection) -> Vec<u64> {
     let process = async {
@@ -319,7 +227,10 @@ async fn input_route(methods: &[String], remote: &RemoteDesktopSessionProxy<'_>)
     }
     // Before Start, or Mutter sets up its viewports twice.
     match remote.connect_to_eis(HashMap::from([("device-types", Value::from(ALL_DEVICES))])).await {
-        Ok(fd) => (InputRoute::Eis(fd.into(), Calls::default()), "EIS"),
+        Ok(fd) => {
+            let (socket, fingers) = (fd.into(), Some(Calls::default()));
+            (InputRoute::Eis { socket, scrolling: Scrolling::Mutter, fingers }, "EIS")
+        }
         Err(error) => {
             warn!("Mutter refused ConnectToEIS ({error}); using its Notify* calls for input instead");
             (InputRoute::Notify(Calls::default()), "Notify* calls (EIS was refused)")

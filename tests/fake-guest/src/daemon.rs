@@ -35,7 +35,17 @@ pub struct PipeWireDaemon {
     dir: PathBuf,
     linker: Linker,
     session_bus: Option<String>,
+    restricted: Option<Restricted>,
     running: Option<Running>,
+}
+
+/// Clients that see one node only.
+#[derive(Debug, Clone)]
+pub struct Restricted {
+    /// What they were started as: their `argv[0]`.
+    pub program: PathBuf,
+    /// The node's name.
+    pub node: String,
 }
 
 /// Fields are dropped in order: the linkers first, so that they don't complain of a lost daemon.
@@ -60,7 +70,18 @@ impl PipeWireDaemon {
     /// # Errors
     /// As for [`start`](Self::start).
     pub fn start_on_bus(dir: &Path, linker: Linker, session_bus: Option<String>) -> io::Result<Self> {
-        let mut this = Self { dir: dir.into(), linker, session_bus, running: None };
+        let mut this = Self { dir: dir.into(), linker, session_bus, restricted: None, running: None };
+        this.restart()?;
+        Ok(this)
+    }
+
+    /// The same with [`Linker::Auto`], and with clients that are let see no more than a portal lets them.
+    ///
+    /// # Errors
+    /// As for [`start`](Self::start).
+    pub fn start_restricted(dir: &Path, restricted: Restricted) -> io::Result<Self> {
+        let linker = Linker::Auto;
+        let mut this = Self { dir: dir.into(), linker, session_bus: None, restricted: Some(restricted), running: None };
         this.restart()?;
         Ok(this)
     }
@@ -81,7 +102,8 @@ impl PipeWireDaemon {
             let _ = fs::remove_file(self.dir.join(leftover));
         }
         let config = self.dir.join("pipewire.conf");
-        fs::write(&config, PIPEWIRE_CONF)?;
+        let programs = self.restricted.iter().map(|it| format!("\"{}\"", it.program.display())).collect::<String>();
+        fs::write(&config, PIPEWIRE_CONF.replace("@restricted@", &programs))?;
 
         let mut command = Command::new("pipewire");
         command.arg("-c").arg(&config);
@@ -94,7 +116,7 @@ impl PipeWireDaemon {
             _ => None,
         };
         let auto = match self.linker {
-            Linker::Auto => Some(AutoLinker::start(&socket)?),
+            Linker::Auto => Some(AutoLinker::start(&socket, self.restricted.as_ref().map(|it| it.node.clone()))?),
             _ => None,
         };
         self.running = Some(Running { _wireplumber: wireplumber, _auto: auto, daemon });
@@ -188,7 +210,7 @@ context.modules = [
     { name = libpipewire-module-spa-node-factory }
     { name = libpipewire-module-client-node }
     { name = libpipewire-module-client-device }
-    { name = libpipewire-module-access }
+    { name = libpipewire-module-access args = { access.restricted = [ @restricted@ ] } }
     { name = libpipewire-module-adapter }
     { name = libpipewire-module-link-factory }
     { name = libpipewire-module-session-manager }

@@ -27,6 +27,7 @@
 //! | [`Bus`], [`PipeWireDaemon`] | the two daemons, real ones |
 //! | [`Producer`] | a cast stream of Mutter's |
 //! | [`FakeMutter`] | `org.gnome.Mutter.RemoteDesktop` and `.ScreenCast` |
+//! | [`FakePortal`] | `org.freedesktop.portal.RemoteDesktop` and `.ScreenCast` |
 //! | [`FakeEis`] | Mutter's EIS server |
 //! | [`FakeGuest`] | all of it together |
 
@@ -37,13 +38,15 @@ mod eis;
 mod guest;
 mod linker;
 mod mutter;
+mod portal;
 mod producer;
 mod wait;
 
 pub use bus::Bus;
-pub use daemon::{Linker, PipeWireDaemon};
+pub use daemon::{Linker, PipeWireDaemon, Restricted};
 pub use eis::*;
 pub use guest::{FakeGuest, GuestOptions};
 pub use mutter::*;
+pub use portal::*;
 pub use producer::*;
 pub use wait::Watched;

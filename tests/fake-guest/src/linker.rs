@@ -20,6 +20,7 @@ use pw::{
     core::CoreRc,
     link::{Link, LinkListener, LinkState},
     node::{NodeChangeMask, NodeListener},
+    permissions::{Permission, PermissionFlags},
     registry::{GlobalObject, RegistryRc},
     types::ObjectType,
 };
@@ -38,12 +39,14 @@ impl std::fmt::Debug for AutoLinker {
 
 impl AutoLinker {
     /// Connects to the daemon at `socket` and starts linking.
-    pub(crate) fn start(socket: &Path) -> io::Result<Self> {
+    ///
+    /// `shown`: the name of the only node that clients may see whose access the daemon restricts.
+    pub(crate) fn start(socket: &Path, shown: Option<String>) -> io::Result<Self> {
         let connection = UnixStream::connect(socket)?;
         let (quit, inbox) = pw::channel::channel();
         let (ready, is_ready) = mpsc::channel();
         let thread = thread::Builder::new().name("fake-guest-link".into()).spawn(move || {
-            if let Err(error) = run(connection, inbox, &ready) {
+            if let Err(error) = run(connection, shown, inbox, &ready) {
                 let _ = ready.send(Err(io::Error::other(error)));
             }
         })?;
@@ -63,6 +66,7 @@ impl Drop for AutoLinker {
 
 fn run(
     connection: UnixStream,
+    shown: Option<String>,
     inbox: pw::channel::Receiver<()>,
     ready: &mpsc::Sender<io::Result<()>>,
 ) -> Result<(), pw::Error> {
@@ -71,7 +75,7 @@ fn run(
     let context = pw::context::ContextRc::new(&main_loop, None)?;
     let core = context.connect_fd_rc(connection.into(), None)?;
     let registry = core.get_registry_rc()?;
-    let graph = Rc::new(RefCell::new(Graph::default()));
+    let graph = Rc::new(RefCell::new(Graph { shown, ..Graph::default() }));
 
     let added = Rc::downgrade(&graph);
     let binding = registry.downgrade();
@@ -83,11 +87,15 @@ fn run(
             let (Some(graph), Some(registry)) = (added.upgrade(), binding.upgrade()) else {
                 return;
             };
+            graph.borrow_mut().note_shown(global);
             match global.type_ {
                 ObjectType::Node => watch_node(&graph, &linking, &registry, global),
                 ObjectType::Port => graph.borrow_mut().add_port(global),
                 ObjectType::Client => {
                     let bound = registry.bind::<Client, _>(global);
+                    if let Some(client) = bound.as_ref().ok().filter(|_| is_restricted(global)) {
+                        client.update_permissions(&graph.borrow().permissions());
+                    }
                     graph.borrow_mut().clients.extend(bound.ok().map(|c| (global.id, c)));
                 }
                 _ => return,
@@ -107,6 +115,11 @@ fn run(
     drop(listener);
     graph.take();
     Ok(())
+}
+
+/// Whether the daemon waits until somebody says what this client may see.
+fn is_restricted(client: &GlobalObject<&DictRef>) -> bool {
+    client.props.is_some_and(|props| props.get("pipewire.access") == Some("restricted"))
 }
 
 /// The registry tells little of a node; what it wants is in its info, which only a bound proxy gets.
@@ -152,6 +165,10 @@ struct Graph {
     /// By the consumer's node; dropping the proxy ends the link.
     links: HashMap<u32, Linked>,
     clients: HashMap<u32, Client>,
+    /// The name of the only node that restricted clients see.
+    shown: Option<String>,
+    /// The ids of it, and of what streams are made with.
+    permitted: Vec<Permission>,
 }
 
 /// The listener goes first, then its proxy.
@@ -200,6 +217,25 @@ struct Port {
 }
 
 impl Graph {
+    fn note_shown(&mut self, global: &GlobalObject<&DictRef>) {
+        let (Some(shown), Some(props)) = (&self.shown, global.props) else { return };
+        let flags = match global.type_ {
+            ObjectType::Node if props.get("node.name") == Some(shown) => PermissionFlags::R | PermissionFlags::X,
+            ObjectType::Factory if props.get("factory.name") == Some("client-node") => PermissionFlags::R,
+            _ => return,
+        };
+        self.permitted.push(Permission::new(global.id, flags));
+    }
+
+    /// What a portal gives with its PipeWire connection: the core, client nodes, and the one node.
+    fn permissions(&self) -> Vec<Permission> {
+        let everything = Permission::new(pw::constants::ID_ANY, PermissionFlags::empty());
+        let core = Permission::new(0, PermissionFlags::R | PermissionFlags::W | PermissionFlags::X);
+        let mut all = self.permitted.clone();
+        all.extend([core, everything]);
+        all
+    }
+
     fn add_port(&mut self, global: &GlobalObject<&DictRef>) {
         let Some(props) = global.props else { return };
         let Some(node) = props.get("node.id").and_then(|id| id.parse().ok()) else {

@@ -1,8 +1,10 @@
-//! GNOME as a guest, sway and weston as hosts: what a test asks of a running desktop. Owns their sessions; draws and types nothing itself.
+//! GNOME and sway as guests, sway and weston as hosts: what a test asks of a running desktop. Owns their sessions; draws and types nothing itself.
 
 use std::{
     fmt::Write as _,
+    fs::File,
     io::{self, Read, Write},
+    ops::{Deref, DerefMut},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::Command,
@@ -46,12 +48,7 @@ impl Gnome {
     /// What the bridge (or any client of the guest) has in its environment: the session bus and PipeWire's folder.
     /// `XDG_RUNTIME_DIR` is the guest's too, so the host's socket has to be named by its whole path.
     pub fn env(&self) -> Vec<(&'static str, String)> {
-        let dir = self.dir().display();
-        vec![
-            ("DBUS_SESSION_BUS_ADDRESS", format!("unix:path={dir}/bus")),
-            ("PIPEWIRE_RUNTIME_DIR", dir.to_string()),
-            ("XDG_RUNTIME_DIR", dir.to_string()),
-        ]
+        guest_env(self.dir())
     }
 
     /// The address of its session bus.
@@ -136,6 +133,122 @@ impl Gnome {
     /// Ends it now, as a drop would.
     pub fn end(&mut self) {
         self.session.end();
+    }
+}
+
+/// What a client of a guest has in its environment: the session bus and PipeWire's folder.
+fn guest_env(dir: &Path) -> Vec<(&'static str, String)> {
+    let dir = dir.display();
+    vec![
+        ("DBUS_SESSION_BUS_ADDRESS", format!("unix:path={dir}/bus")),
+        ("PIPEWIRE_RUNTIME_DIR", dir.to_string()),
+        ("XDG_RUNTIME_DIR", dir.to_string()),
+    ]
+}
+
+/// Headless sway as a guest: a [`Sway`] with a session bus, PipeWire and a screencast portal that records its output.
+#[derive(Debug)]
+pub struct SwayGuest(Sway);
+
+impl SwayGuest {
+    /// Starts it with an output of that size in pixels, and waits until its portal answers.
+    ///
+    /// # Panics
+    /// With its logs, when it does not start.
+    pub fn start(width: u32, height: u32) -> Self {
+        Self::start_with(width, height, &[])
+    }
+
+    /// As [`start`](Self::start), with environment variables for `scripts/guest-sway`: `("WB_AGAIN", "1")`, `WLR_*`.
+    ///
+    /// # Panics
+    /// With its logs, when it does not start.
+    pub fn start_with(width: u32, height: u32, env: &[(&str, &str)]) -> Self {
+        Self(Sway { session: Session::start(Suite::Forky, "guest-sway", &[&format!("{width}x{height}")], env) })
+    }
+
+    /// What the bridge (or any client of the guest) has in its environment.
+    /// `XDG_RUNTIME_DIR` is the guest's too, so the host's socket has to be named by its whole path.
+    pub fn env(&self) -> Vec<(&'static str, String)> {
+        guest_env(self.0.dir())
+    }
+
+    /// The namespace of its processes: a portal talks to nobody whose process it cannot see.
+    pub fn processes(&self) -> File {
+        self.0.session.processes()
+    }
+}
+
+impl Deref for SwayGuest {
+    type Target = Sway;
+
+    fn deref(&self) -> &Sway {
+        &self.0
+    }
+}
+
+impl DerefMut for SwayGuest {
+    fn deref_mut(&mut self) -> &mut Sway {
+        &mut self.0
+    }
+}
+
+/// A headless KWin with one virtual output, and KDE's portal, which asks nobody. It draws by OpenGL or records nothing, and
+/// so takes a GPU: that of the virtual machine.
+#[derive(Debug)]
+pub struct Kwin {
+    session: Session,
+}
+
+impl Kwin {
+    /// Starts it with an output of that size in pixels, and waits until its portal answers.
+    ///
+    /// # Panics
+    /// With its logs, when it does not start.
+    pub fn start(width: u32, height: u32) -> Self {
+        Self::start_with(width, height, &[])
+    }
+
+    /// As [`start`](Self::start), with environment variables for `scripts/guest-kwin`: `("WB_GRANTED", "0")`.
+    ///
+    /// # Panics
+    /// With its logs, when it does not start.
+    pub fn start_with(width: u32, height: u32, env: &[(&str, &str)]) -> Self {
+        Kwin { session: Session::start(Suite::Trixie, "guest-kwin", &[&format!("{width}x{height}")], env) }
+    }
+
+    /// What the bridge (or any client of the guest) has in its environment.
+    /// `XDG_RUNTIME_DIR` is the guest's too, so the host's socket has to be named by its whole path.
+    pub fn env(&self) -> Vec<(&'static str, String)> {
+        guest_env(self.session.dir())
+    }
+
+    /// The namespace of its processes: a portal talks to nobody whose process it cannot see.
+    pub fn processes(&self) -> File {
+        self.session.processes()
+    }
+
+    /// The socket for its Wayland clients, such as [`Canvas`](crate::Canvas).
+    pub fn wayland_socket(&self) -> PathBuf {
+        self.session.dir().join("wayland-0")
+    }
+
+    /// Runs a shell command inside, in the background; its output is in [`log`](Self::log).
+    ///
+    /// # Panics
+    /// When the session has ended.
+    pub fn run(&mut self, command: &str) {
+        self.session.run(command);
+    }
+
+    /// Whether it still runs.
+    pub fn alive(&mut self) -> bool {
+        self.session.alive()
+    }
+
+    /// All its logs.
+    pub fn log(&self) -> String {
+        self.session.log()
     }
 }
 

@@ -1,9 +1,11 @@
-//! Real desktops and real hosts for the tests: GNOME as a guest, sway and weston as hosts, each in a rootfs and namespaces of its own
+//! Real desktops and real hosts for the tests: GNOME and sway as guests, sway and weston as hosts, each in a rootfs and namespaces of its own
 //! (`scripts/enter`), and Wayland clients that look and act in them. Owns the sessions it starts and ends them; knows nothing of the bridge.
 //!
 //! | part | is |
 //! |---|---|
-//! | [`Gnome`], [`Sway`], [`Weston`] | running desktops, ended by drop |
+//! | [`Gnome`], [`Kwin`], [`SwayGuest`], [`Sway`], [`Weston`] | running desktops, ended by drop |
+//! | [`Machine`] | a system in which nothing runs yet, ended by drop |
+//! | [`SoundServer`], [`Recording`], [`tone`] | a sound server outside, and what is heard there |
 //! | [`Hands`] | a mouse and a keyboard in a wlroots host |
 //! | [`Canvas`] | a window that shows [`pattern()`](pattern::pattern) and remembers its input |
 //! | [`Image`] | a picture of a host, and what is wrong with it |
@@ -19,19 +21,24 @@ mod desktops;
 mod hands;
 mod image;
 pub mod keys;
+mod machine;
 mod memory;
 pub mod pattern;
 mod screencopy;
 mod session;
+mod sound;
+pub mod tone;
 pub mod watch;
 
 use std::{path::PathBuf, process::Command, sync::OnceLock};
 
 pub use canvas::{Canvas, Input, Play, Seen};
-pub use desktops::{Gnome, ON_GPU, Sway, Weston};
+pub use desktops::{Gnome, Kwin, ON_GPU, Sway, SwayGuest, Weston};
 pub use hands::Hands;
 pub use image::{Difference, Image};
+pub use machine::{Machine, Process};
 pub use session::{Suite, with_libraries};
+pub use sound::{Recording, SoundKind, SoundServer};
 
 /// The folder of the checkout's scripts.
 pub fn scripts() -> PathBuf {
@@ -82,7 +89,15 @@ pub fn patience(limit: std::time::Duration) -> std::time::Duration {
 /// # Panics
 /// In CI (`CI` is set and not empty), where skipping would hide that nothing was tested.
 pub fn skip() -> bool {
-    let Err(reason) = available() else {
+    skip_unless(available())
+}
+
+/// The same of something else that is needed: what is missing, in one line.
+///
+/// # Panics
+/// In CI, as [`skip`].
+pub fn skip_unless(available: Result<(), String>) -> bool {
+    let Err(reason) = available else {
         return false;
     };
     assert!(std::env::var_os("CI").is_none_or(|v| v.is_empty()), "{reason}");

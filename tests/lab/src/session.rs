@@ -2,11 +2,11 @@
 //! The script ends with its stdin, so it ends with this process too, however that goes. Never looks into what the session is.
 
 use std::{
-    fs,
+    fs::{self, File},
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
-    sync::mpsc,
+    sync::{Arc, mpsc},
     thread,
     time::{Duration, Instant},
 };
@@ -81,26 +81,82 @@ pub fn with_libraries(root: &Path, program: &Path) -> Command {
 /// A running session script.
 #[derive(Debug)]
 pub(crate) struct Session {
+    script: Script,
     child: Child,
     /// `None` once it is told to end.
     stdin: Option<ChildStdin>,
     /// What the script said after `ready`.
     pub ready: Vec<String>,
     // dropped last: the sockets lie in it
-    run: TempDir,
+    run: Arc<Folder>,
+}
+
+/// A run directory.
+#[derive(Debug)]
+enum Folder {
+    Own(TempDir),
+    Given(PathBuf),
+}
+
+impl Folder {
+    fn path(&self) -> &Path {
+        match self {
+            Folder::Own(dir) => dir.path(),
+            Folder::Given(path) => path,
+        }
+    }
+}
+
+/// What a session runs.
+#[derive(Clone, Debug)]
+struct Script {
+    suite: Suite,
+    name: String,
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+}
+
+impl Script {
+    fn new(suite: Suite, name: &str, args: &[&str], env: &[(&str, &str)]) -> Self {
+        let args = args.iter().copied().map(str::to_owned).collect();
+        let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Self { suite, name: name.to_owned(), args, env }
+    }
 }
 
 impl Session {
     pub fn start(suite: Suite, script: &str, args: &[&str], env: &[(&str, &str)]) -> Self {
-        let root = suite.built().unwrap_or_else(|reason| panic!("{reason}"));
         // short, since the paths of sockets in it may have 107 bytes
         let run = tempfile::Builder::new().prefix("wb-").tempdir_in("/tmp").expect("a run directory in /tmp");
+        Self::start_script(Arc::new(Folder::Own(run)), Script::new(suite, script, args, env))
+    }
+
+    /// As [`start`](Self::start), with a run directory that is made if missing, and stays.
+    pub fn start_in(run: &Path, suite: Suite, script: &str, args: &[&str]) -> Self {
+        Self::start_script(Arc::new(Folder::Given(run.to_owned())), Script::new(suite, script, args, &[]))
+    }
+
+    /// Ends it, does `meanwhile`, and starts it again with all its sockets at the same places.
+    pub fn restart(&mut self, meanwhile: impl FnOnce()) {
+        self.end();
+        meanwhile();
+        for entry in fs::read_dir(self.dir()).expect("the run directory").flatten() {
+            let path = entry.path();
+            let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            removed.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        }
+        *self = Self::start_script(Arc::clone(&self.run), self.script.clone());
+    }
+
+    fn start_script(run: Arc<Folder>, script: Script) -> Self {
+        let Script { suite, name, args, env } = &script;
+        let root = suite.built().unwrap_or_else(|reason| panic!("{reason}"));
         let began = Instant::now();
         let mut child = Command::new(crate::scripts().join("enter"))
             .args([root.as_path(), run.path()])
-            .arg(format!("/opt/wolf-bridge/{script}"))
+            .arg(format!("/opt/wolf-bridge/{name}"))
             .args(args)
-            .envs(env.iter().copied())
+            .envs(env.iter().map(|(name, value)| (name, value)))
             .env("WB_LIFELINE", "stdin")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -119,7 +175,8 @@ impl Session {
         let errors = thread::spawn(move || std::io::read_to_string(stderr).unwrap_or_default());
 
         let stdin = child.stdin.take();
-        let mut session = Session { child, stdin, ready: Vec::new(), run };
+        let (suite, name) = (*suite, name.clone());
+        let mut session = Session { script, child, stdin, ready: Vec::new(), run };
         let line = told.recv_timeout(crate::patience(READY));
         match line.as_deref().ok().and_then(|line| line.strip_prefix("ready ")) {
             Some(rest) => session.ready = rest.split(' ').map(str::to_owned).collect(),
@@ -127,7 +184,7 @@ impl Session {
                 let log = session.log();
                 session.end();
                 panic!(
-                    "{script} on {} did not start ({:.0?}): {line:?}\n{}\n{log}",
+                    "{name} on {} did not start ({:.0?}): {line:?}\n{}\n{log}",
                     suite.name(),
                     began.elapsed(),
                     errors.join().unwrap_or_default()
@@ -145,6 +202,12 @@ impl Session {
 
     pub fn dir(&self) -> &Path {
         self.run.path()
+    }
+
+    /// The namespace that its processes have their numbers in, for the rest of its life.
+    pub fn processes(&self) -> File {
+        let path = format!("/proc/{}/ns/pid_for_children", self.child.id());
+        File::open(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
     pub fn alive(&mut self) -> bool {

@@ -1,6 +1,8 @@
 //! Owns the rules of EIS as Mutter enforces them: what is held, what is dropped, what is a violation.
 //! It never talks to a client: pure functions over the observed state.
 
+use std::collections::BTreeSet;
+
 use super::{
     events::{EisState, Input, Logged, SeenDevice, held_on},
     options::DeviceKind,
@@ -23,7 +25,7 @@ pub(crate) fn apply(state: &mut EisState, number: u32, open: &mut OpenFrame, inp
     };
     let Some(kind) = device.kind else { return };
     let mut wrong = Vec::new();
-    let input = judge(device, kind, open, input, &mut wrong);
+    let input = judge(device, open, input, &mut wrong);
     if let Input::Button(code, true) = input
         && state.stuck_buttons.contains(&code)
     {
@@ -65,13 +67,15 @@ pub(crate) fn pause(device: &mut SeenDevice) {
     device.touches.clear();
 }
 
-fn judge(
-    device: &mut SeenDevice,
-    kind: DeviceKind,
-    open: &mut OpenFrame,
-    input: Input,
-    wrong: &mut Vec<String>,
-) -> Input {
+/// Where a press or release of this is kept.
+fn held_by(device: &mut SeenDevice, input: Input) -> &mut BTreeSet<u32> {
+    match input {
+        Input::Key(..) => &mut device.keys,
+        _ => &mut device.buttons,
+    }
+}
+
+fn judge(device: &mut SeenDevice, open: &mut OpenFrame, input: Input, wrong: &mut Vec<String>) -> Input {
     let is_event = !matches!(
         input,
         Input::Frame(_) | Input::StartEmulating(_) | Input::StopEmulating | Input::Ready | Input::Released
@@ -96,20 +100,14 @@ fn judge(
         // What follows on it is nobody's either.
         Input::TouchDown(id, x, y) if !inside => return Input::TouchDropped(id, x, y),
         Input::Key(code, true) | Input::Button(code, true) => {
-            let held = match kind {
-                DeviceKind::Keyboard => &mut device.keys,
-                _ => &mut device.buttons,
-            };
+            let held = held_by(device, input);
             if !held.insert(code) {
                 wrong.push(format!("{code} pressed while it is held"));
             }
             open.pressed.push(code);
         }
         Input::Key(code, false) | Input::Button(code, false) => {
-            let held = match kind {
-                DeviceKind::Keyboard => &mut device.keys,
-                _ => &mut device.buttons,
-            };
+            let held = held_by(device, input);
             if !held.remove(&code) {
                 wrong.push(format!("{code} released without a press"));
             }

@@ -19,6 +19,8 @@ pub enum DeviceKind {
     Absolute,
     /// Touchscreen; there only while a stream is.
     Touch,
+    /// Pointers and keyboard in one, there at once and with the region of [`RegionMode::Endless`], as gamescope's.
+    Whole,
 }
 
 /// A region: where on the desktop the stream lies, in logical pixels.
@@ -88,8 +90,17 @@ pub struct EisOptions {
     pub regions: RegionMode,
     /// Which devices exist: [`KEYBOARD`], [`POINTER`], [`TOUCH`].
     pub device_types: u32,
+    /// There is but one device, [`DeviceKind::Whole`].
+    pub whole: bool,
     /// The keyboard's keymap as XKB text; `None` for a keyboard without.
     pub keymap: Option<String>,
+}
+
+impl EisOptions {
+    /// gamescope's: one device, without keymap and touch.
+    pub fn gamescope() -> Self {
+        Self { device_types: KEYBOARD | POINTER, whole: true, keymap: None, ..Self::default() }
+    }
 }
 
 impl Default for EisOptions {
@@ -98,6 +109,7 @@ impl Default for EisOptions {
             refuse: None,
             regions: RegionMode::Stream,
             device_types: KEYBOARD | POINTER | TOUCH,
+            whole: false,
             keymap: Some(super::keymap::US.to_owned()),
         }
     }

@@ -224,6 +224,11 @@ impl Server {
         }
         let (bound, types) = (client.bound, client.types);
         let pointing = types & POINTER != 0;
+        if self.options.whole {
+            return if self.connections.get(&id).is_some_and(|client| client.devices.is_empty()) {
+                self.make(id, DeviceKind::Whole);
+            };
+        }
         for (kind, wanted) in [
             (DeviceKind::Pointer, bound.pointer && pointing),
             (DeviceKind::Keyboard, bound.keyboard && types & KEYBOARD != 0),
@@ -244,6 +249,10 @@ impl Server {
         if matches!(kind, DeviceKind::Pointer | DeviceKind::Keyboard) {
             return Vec::new();
         }
+        let endless = Region::new(i32::MAX as u32, i32::MAX as u32, None);
+        if kind == DeviceKind::Whole {
+            return vec![Region { mapping_id: Some("Mr. Worldwide".into()), ..endless }];
+        }
         let Some(stream) = self.region.clone() else {
             return Vec::new();
         };
@@ -253,7 +262,7 @@ impl Server {
                 vec![Region { width: stream.width / 2, height: stream.height / 2, scale: 2.0, ..stream }]
             }
             RegionMode::Empty => vec![Region { width: 0, height: 0, ..stream }],
-            RegionMode::Endless => vec![Region::new(i32::MAX as u32, i32::MAX as u32, None)],
+            RegionMode::Endless => vec![endless],
             RegionMode::None => Vec::new(),
         }
     }
@@ -272,6 +281,10 @@ impl Server {
                 ("shared virtual absolute pointer", Cap::PointerAbsolute | Cap::Button | Cap::Scroll)
             }
             DeviceKind::Touch => ("virtual touchscreen", Cap::Touch.into()),
+            DeviceKind::Whole => (
+                "Gamescope Virtual Input",
+                Cap::Pointer | Cap::PointerAbsolute | Cap::Button | Cap::Scroll | Cap::Keyboard,
+            ),
         };
         let mapping = client
             .connection

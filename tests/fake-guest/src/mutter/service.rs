@@ -413,7 +413,7 @@ impl Service {
             let (width, height) = monitor.size;
             cast.size = SizePolicy::Fixed(width, height);
             // Its own refresh at most.
-            cast.max_framerate = ((60, 1), (1, 1), (60, 1));
+            cast.max_framerate = Some(((60, 1), (1, 1), (60, 1)));
             // A monitor's devices are there before any consumer.
             let mut region = Region::new(width, height, mapping_id.as_deref());
             region.x = monitor.position.0 as u32;

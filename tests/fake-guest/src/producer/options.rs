@@ -246,8 +246,8 @@ pub struct ProducerOptions {
     pub offers: Vec<Offer>,
     /// Whose size it is.
     pub size: SizePolicy,
-    /// Range of maxFramerate: default, lowest, highest.
-    pub max_framerate: (Rate, Rate, Rate),
+    /// Range of maxFramerate: default, lowest, highest; `None` leaves it out, as gamescope does.
+    pub max_framerate: Option<(Rate, Rate, Rate)>,
     /// Range of the number of buffers: default, lowest, highest.
     pub buffers: (u32, u32, u32),
     /// Memory of offers without modifiers.
@@ -276,6 +276,23 @@ pub struct ProducerOptions {
     pub on_event: Option<OnEvent>,
 }
 
+impl ProducerOptions {
+    /// gamescope's node, of this size: BGRx and NV12, LINEAR or plain, and no meta but the header.
+    pub fn gamescope(width: u32, height: u32) -> Self {
+        let nv12 = Pixels::Other(sys::SPA_VIDEO_FORMAT_NV12);
+        let of = |pixels| [Offer::dmabuf(pixels, &[0]), Offer::plain(pixels)];
+        Self {
+            name: "gamescope".into(),
+            offers: [of(Pixels::Bgrx), of(nv12)].concat(),
+            size: SizePolicy::Fixed(width, height),
+            max_framerate: None,
+            buffers: (4, 1, 8),
+            metas: Metas { header: true, ..Metas::NONE },
+            ..Self::default()
+        }
+    }
+}
+
 impl Default for ProducerOptions {
     /// A virtual monitor of Mutter 50 without a GPU.
     fn default() -> Self {
@@ -284,7 +301,7 @@ impl Default for ProducerOptions {
             media_class: "Video/Source".into(),
             offers: Offer::software(),
             size: SizePolicy::Any(1280, 720),
-            max_framerate: ((60, 1), (1, 1), (1000, 1)),
+            max_framerate: Some(((60, 1), (1, 1), (1000, 1))),
             buffers: (8, 2, 16),
             plain: PlainMemory::MemFd,
             dmabufs: Dmabufs::Pretended,

@@ -97,13 +97,15 @@ fn format(options: &ProducerOptions, pixels: Pixels, modifier: Modifier) -> Byte
         SizePolicy::Any(..) => (SMALLEST, LARGEST),
     };
     let sizes = ChoiceEnum::Range { default, min, max };
-    let (rate, lowest, highest) = options.max_framerate;
-    let rates = ChoiceEnum::Range { default: fraction(rate), min: fraction(lowest), max: fraction(highest) };
     properties.extend([
         plain(sys::SPA_FORMAT_VIDEO_size, Value::Choice(ChoiceValue::Rectangle(choice(sizes)))),
         plain(sys::SPA_FORMAT_VIDEO_framerate, Value::Fraction(fraction((0, 1)))),
-        plain(sys::SPA_FORMAT_VIDEO_maxFramerate, Value::Choice(ChoiceValue::Fraction(choice(rates)))),
     ]);
+    if let Some((rate, lowest, highest)) = options.max_framerate {
+        let rates = ChoiceEnum::Range { default: fraction(rate), min: fraction(lowest), max: fraction(highest) };
+        let rates = Value::Choice(ChoiceValue::Fraction(choice(rates)));
+        properties.push(plain(sys::SPA_FORMAT_VIDEO_maxFramerate, rates));
+    }
     serialize(sys::SPA_TYPE_OBJECT_Format, sys::SPA_PARAM_EnumFormat, properties)
 }
 

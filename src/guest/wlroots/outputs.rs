@@ -1,0 +1,360 @@
+//! The size of a wlroots guest's own output, by zwlr_output_manager_v1: a headless one takes the window's. Others keep the
+//! mode that a person gave them, and the picture is scaled.
+//!
+//! Protocol: wlr-output-management-unstable-v1.
+
+use std::os::unix::net::UnixStream;
+use std::pin::pin;
+
+use async_io::Async;
+use futures_util::future::{Either, select};
+use thiserror::Error;
+use tracing::{debug, info};
+use wayland_client::backend::WaylandError;
+use wayland_client::protocol::wl_callback::{self, WlCallback};
+use wayland_client::protocol::wl_registry::{self, WlRegistry};
+use wayland_client::{Connection, Dispatch, EventQueue, Proxy, QueueHandle, delegate_noop, event_created_child};
+use wayland_protocols_wlr::output_management::v1::client::zwlr_output_configuration_head_v1::ZwlrOutputConfigurationHeadV1;
+use wayland_protocols_wlr::output_management::v1::client::zwlr_output_configuration_v1::{
+    self, ZwlrOutputConfigurationV1,
+};
+use wayland_protocols_wlr::output_management::v1::client::zwlr_output_head_v1::{self, ZwlrOutputHeadV1};
+use wayland_protocols_wlr::output_management::v1::client::zwlr_output_manager_v1::{self, ZwlrOutputManagerV1};
+use wayland_protocols_wlr::output_management::v1::client::zwlr_output_mode_v1::{self, ZwlrOutputModeV1};
+
+use crate::guest::latest::Latest;
+
+/// How wlroots names outputs that are nobody's monitor.
+const HEADLESS: &str = "HEADLESS-";
+
+/// A configuration is void when the outputs change meanwhile; so often it is made anew.
+const TRIES: usize = 5;
+
+/// A size for the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mode {
+    /// In pixels.
+    pub width: u32,
+    /// In pixels.
+    pub height: u32,
+    /// Refreshes in a thousand seconds.
+    pub refresh: u32,
+}
+
+/// Why the output's size is not to be had.
+#[derive(Debug, Error)]
+pub enum Fixed {
+    /// The connection is over, which the session hears of by other ways too.
+    #[error("{0}")]
+    Gone(String),
+    /// There is no zwlr_output_manager_v1.
+    #[error("its compositor has no zwlr_output_manager_v1")]
+    NoManager,
+    /// No output is headless.
+    #[error("none of its outputs is headless")]
+    NoHeadless,
+    /// The compositor would not.
+    #[error("it refused {0}x{1}")]
+    Refused(u32, u32),
+}
+
+impl From<WaylandError> for Fixed {
+    fn from(error: WaylandError) -> Self {
+        Self::Gone(error.to_string())
+    }
+}
+
+/// Gives the guest's headless output each size that is wanted, for as long as this is polled; it never ends.
+pub async fn follow(socket: UnixStream, wanted: &Latest<Mode>) -> std::convert::Infallible {
+    match try_follow(socket, wanted).await {
+        Ok(never) => match never {},
+        Err(Fixed::Gone(why)) => debug!(why, "the guest's outputs are not told of any more"),
+        Err(why) => info!("the guest's output keeps its size ({why}): the picture is scaled to the window"),
+    }
+    std::future::pending().await
+}
+
+async fn try_follow(socket: UnixStream, wanted: &Latest<Mode>) -> Result<std::convert::Infallible, Fixed> {
+    let mut client = Client::new(socket)?;
+    client.connection.display().get_registry(&client.queue.handle(), ());
+    // The globals, then the outputs.
+    client.answered().await?;
+    if client.outputs.manager.is_none() {
+        return Err(Fixed::NoManager);
+    }
+    client.answered().await?;
+    loop {
+        let mode = {
+            let (wish, reading) = (pin!(wanted.next()), pin!(client.read_on()));
+            match select(wish, reading).await {
+                Either::Left((mode, _)) => mode,
+                Either::Right((error, _)) => return Err(error),
+            }
+        };
+        client.set(mode).await?;
+    }
+}
+
+/// A connection of its own: outputs change seldom, and nobody's input waits behind them.
+struct Client {
+    connection: Connection,
+    readable: Async<Connection>,
+    queue: EventQueue<Outputs>,
+    outputs: Outputs,
+}
+
+impl Client {
+    fn new(socket: UnixStream) -> Result<Self, Fixed> {
+        let gone = |error: &dyn std::fmt::Display| Fixed::Gone(error.to_string());
+        let connection = Connection::from_socket(socket).map_err(|error| gone(&error))?;
+        let readable = Async::new(connection.clone()).map_err(|error| gone(&error))?;
+        let queue = connection.new_event_queue();
+        Ok(Self { connection, readable, queue, outputs: Outputs::default() })
+    }
+
+    /// Handles what comes next.
+    async fn turn(&mut self) -> Result<(), Fixed> {
+        let gone = |error: wayland_client::DispatchError| Fixed::Gone(error.to_string());
+        self.queue.dispatch_pending(&mut self.outputs).map_err(gone)?;
+        // Little enough is sent for any socket.
+        self.connection.flush()?;
+        if let Some(guard) = self.connection.prepare_read() {
+            self.readable.readable().await.map_err(|error| Fixed::Gone(error.to_string()))?;
+            match guard.read() {
+                Err(WaylandError::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                read => drop(read?),
+            }
+        }
+        self.queue.dispatch_pending(&mut self.outputs).map_err(gone)?;
+        Ok(())
+    }
+
+    /// Handles all that comes, until the connection is over.
+    async fn read_on(&mut self) -> Fixed {
+        loop {
+            if let Err(error) = self.turn().await {
+                return error;
+            }
+        }
+    }
+
+    /// Handles what comes until all that was asked so far is answered.
+    async fn answered(&mut self) -> Result<(), Fixed> {
+        self.outputs.answered = false;
+        self.connection.display().sync(&self.queue.handle(), ());
+        while !self.outputs.answered {
+            self.turn().await?;
+        }
+        Ok(())
+    }
+
+    /// Gives the headless output this mode.
+    async fn set(&mut self, mode: Mode) -> Result<(), Fixed> {
+        for _ in 0..TRIES {
+            match self.try_set(mode).await? {
+                Outcome::Succeeded => {
+                    debug!(?mode, "the guest's output");
+                    return Ok(());
+                }
+                Outcome::Failed => break,
+                // What has changed meanwhile came before that answer.
+                Outcome::Cancelled => {}
+            }
+        }
+        Err(Fixed::Refused(mode.width, mode.height))
+    }
+
+    async fn try_set(&mut self, mode: Mode) -> Result<Outcome, Fixed> {
+        let queue = self.queue.handle();
+        let manager = self.outputs.manager.as_ref().ok_or(Fixed::NoManager)?;
+        let ours = self.outputs.heads.iter().position(Head::is_headless).ok_or(Fixed::NoHeadless)?;
+        if self.outputs.mode(&self.outputs.heads[ours]) == Some(mode) {
+            // Whoever records it would begin anew for nothing.
+            return Ok(Outcome::Succeeded);
+        }
+        self.outputs.outcome = None;
+        let configuration = manager.create_configuration(self.outputs.serial, &queue, ());
+        // Every output has to be named, or the configuration is in error.
+        for (index, head) in self.outputs.heads.iter().enumerate() {
+            if index == ours {
+                let ours = configuration.enable_head(&head.proxy, &queue, ());
+                // i32 has room for any mode.
+                let [width, height, refresh] = [mode.width, mode.height, mode.refresh].map(u32::cast_signed);
+                ours.set_custom_mode(width, height, refresh);
+            } else if head.enabled {
+                configuration.enable_head(&head.proxy, &queue, ());
+            } else {
+                configuration.disable_head(&head.proxy);
+            }
+        }
+        configuration.apply();
+        let outcome = loop {
+            if let Some(outcome) = self.outputs.outcome.take() {
+                break outcome;
+            }
+            self.turn().await?;
+        };
+        configuration.destroy();
+        Ok(outcome)
+    }
+}
+
+/// How a configuration went.
+enum Outcome {
+    Succeeded,
+    Failed,
+    Cancelled,
+}
+
+struct Head {
+    proxy: ZwlrOutputHeadV1,
+    name: String,
+    enabled: bool,
+    mode: Option<ZwlrOutputModeV1>,
+}
+
+impl Head {
+    fn is_headless(&self) -> bool {
+        self.enabled && self.name.starts_with(HEADLESS)
+    }
+}
+
+/// What the compositor has told.
+#[derive(Default)]
+struct Outputs {
+    manager: Option<ZwlrOutputManagerV1>,
+    heads: Vec<Head>,
+    modes: Vec<(ZwlrOutputModeV1, Mode)>,
+    serial: u32,
+    outcome: Option<Outcome>,
+    answered: bool,
+}
+
+impl Outputs {
+    /// The mode that an output has.
+    fn mode(&self, head: &Head) -> Option<Mode> {
+        let current = head.mode.as_ref()?;
+        self.modes.iter().find(|(proxy, _)| proxy == current).map(|(_, mode)| *mode)
+    }
+}
+
+impl Dispatch<WlRegistry, ()> for Outputs {
+    fn event(
+        outputs: &mut Self,
+        registry: &WlRegistry,
+        event: wl_registry::Event,
+        (): &(),
+        _: &Connection,
+        queue: &QueueHandle<Self>,
+    ) {
+        if let wl_registry::Event::Global { name, interface, version } = event {
+            if interface == ZwlrOutputManagerV1::interface().name && outputs.manager.is_none() {
+                outputs.manager = Some(registry.bind(name, version.min(4), queue, ()));
+            }
+        }
+    }
+}
+
+impl Dispatch<WlCallback, ()> for Outputs {
+    fn event(
+        outputs: &mut Self,
+        _: &WlCallback,
+        _: wl_callback::Event,
+        (): &(),
+        _: &Connection,
+        _: &QueueHandle<Self>,
+    ) {
+        outputs.answered = true;
+    }
+}
+
+impl Dispatch<ZwlrOutputManagerV1, ()> for Outputs {
+    fn event(
+        outputs: &mut Self,
+        _: &ZwlrOutputManagerV1,
+        event: zwlr_output_manager_v1::Event,
+        (): &(),
+        _: &Connection,
+        _: &QueueHandle<Self>,
+    ) {
+        match event {
+            zwlr_output_manager_v1::Event::Head { head } => {
+                outputs.heads.push(Head { proxy: head, name: String::new(), enabled: false, mode: None });
+            }
+            zwlr_output_manager_v1::Event::Done { serial } => outputs.serial = serial,
+            _ => {}
+        }
+    }
+
+    event_created_child!(Outputs, ZwlrOutputManagerV1, [
+        zwlr_output_manager_v1::EVT_HEAD_OPCODE => (ZwlrOutputHeadV1, ()),
+    ]);
+}
+
+impl Dispatch<ZwlrOutputHeadV1, ()> for Outputs {
+    fn event(
+        outputs: &mut Self,
+        proxy: &ZwlrOutputHeadV1,
+        event: zwlr_output_head_v1::Event,
+        (): &(),
+        _: &Connection,
+        _: &QueueHandle<Self>,
+    ) {
+        let Some(index) = outputs.heads.iter().position(|head| head.proxy == *proxy) else { return };
+        match event {
+            zwlr_output_head_v1::Event::Name { name } => outputs.heads[index].name = name,
+            zwlr_output_head_v1::Event::Enabled { enabled } => outputs.heads[index].enabled = enabled != 0,
+            zwlr_output_head_v1::Event::Mode { mode } => {
+                outputs.modes.push((mode, Mode { width: 0, height: 0, refresh: 0 }));
+            }
+            zwlr_output_head_v1::Event::CurrentMode { mode } => outputs.heads[index].mode = Some(mode),
+            zwlr_output_head_v1::Event::Finished => drop(outputs.heads.remove(index)),
+            _ => {}
+        }
+    }
+
+    event_created_child!(Outputs, ZwlrOutputHeadV1, [
+        zwlr_output_head_v1::EVT_MODE_OPCODE => (ZwlrOutputModeV1, ()),
+    ]);
+}
+
+impl Dispatch<ZwlrOutputModeV1, ()> for Outputs {
+    fn event(
+        outputs: &mut Self,
+        proxy: &ZwlrOutputModeV1,
+        event: zwlr_output_mode_v1::Event,
+        (): &(),
+        _: &Connection,
+        _: &QueueHandle<Self>,
+    ) {
+        let Some(index) = outputs.modes.iter().position(|(mode, _)| mode == proxy) else { return };
+        let mode = &mut outputs.modes[index].1;
+        match event {
+            zwlr_output_mode_v1::Event::Size { width, height } => {
+                (mode.width, mode.height) = (width.cast_unsigned(), height.cast_unsigned());
+            }
+            zwlr_output_mode_v1::Event::Refresh { refresh } => mode.refresh = refresh.cast_unsigned(),
+            zwlr_output_mode_v1::Event::Finished => drop(outputs.modes.remove(index)),
+            _ => {}
+        }
+    }
+}
+
+impl Dispatch<ZwlrOutputConfigurationV1, ()> for Outputs {
+    fn event(
+        outputs: &mut Self,
+        _: &ZwlrOutputConfigurationV1,
+        event: zwlr_output_configuration_v1::Event,
+        (): &(),
+        _: &Connection,
+        _: &QueueHandle<Self>,
+    ) {
+        outputs.outcome = Some(match event {
+            zwlr_output_configuration_v1::Event::Succeeded => Outcome::Succeeded,
+            zwlr_output_configuration_v1::Event::Cancelled => Outcome::Cancelled,
+            _ => Outcome::Failed,
+        });
+    }
+}
+
+delegate_noop!(Outputs: ZwlrOutputConfigurationHeadV1);
