@@ -57,6 +57,12 @@ extension() {
   fi >"$dir/extension.js"
 }
 
+# the shell would say at its first start, and leave it there, that it locks no screen without a display manager
+no_lock_banner() {
+  mkdir -p "$XDG_DATA_HOME/gnome-shell"
+  : >"$XDG_DATA_HOME/gnome-shell/lock-warning-shown"
+}
+
 # quiet_settings: no tour, no overview at start, never idle, never locked; as a keyfile.
 quiet_settings() {
   cat <<'X'

@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2034
-# Shared by the session scripts (guest-gnome, host-sway, host-weston), which run inside a rootfs, started by scripts/enter.
+# Shared by the session scripts (guest-*, host-*), which run inside a rootfs, started by scripts/enter.
 # A session prints one line `ready SOCKET`, then takes shell commands to run in it from stdin, a line each, and ends with its stdin.
 
 : "${XDG_RUNTIME_DIR:?is unset: start this with scripts/enter}"
@@ -58,7 +58,8 @@ serve() {
   die "$name ended with code $code" "$name" "$((code == 0 ? 1 : code))"
 }
 
-# start_sway WIDTH HEIGHT: headless sway whose only window fills its only output; sets $sway and WAYLAND_DISPLAY
+# start_sway WIDTH HEIGHT: headless sway whose only window fills its only output; sets $sway and WAYLAND_DISPLAY. $again may be a function
+# that runs it
 start_sway() {
   export SWAYSOCK=$XDG_RUNTIME_DIR/sway.sock XDG_CURRENT_DESKTOP=sway XDG_SESSION_TYPE=wayland
   export WLR_BACKENDS=headless WLR_LIBINPUT_NO_DEVICES=1 WLR_RENDERER=${WLR_RENDERER:-pixman}
@@ -72,12 +73,29 @@ focus_follows_mouse no
 output HEADLESS-1 mode --custom $1x$2@60Hz position 0 0 scale 1
 exec echo "\$WAYLAND_DISPLAY" > "$XDG_RUNTIME_DIR/sway.display"
 X
-  start sway sway -c "$XDG_RUNTIME_DIR/sway.config"
+  # shellcheck disable=SC2086 # $again is a word or nothing
+  start sway ${again:-} sway -c "$XDG_RUNTIME_DIR/sway.config"
   sway=$started
   await 30 sway "$sway" test -s "$XDG_RUNTIME_DIR/sway.display"
   await 30 sway "$sway" swaymsg -t get_outputs
   WAYLAND_DISPLAY=$(cat "$XDG_RUNTIME_DIR/sway.display")
   export WAYLAND_DISPLAY
+}
+
+# start_bus: a session bus at $XDG_RUNTIME_DIR/bus, that what follows finds
+start_bus() {
+  export DBUS_SESSION_BUS_ADDRESS=unix:path=$XDG_RUNTIME_DIR/bus
+  dbus-daemon --session --address="$DBUS_SESSION_BUS_ADDRESS" --fork || die "no session bus"
+}
+
+# start_pipewire: with its session manager, whose pid is in $wireplumber, and a server for PulseAudio's clients; needs gnome.sh
+start_pipewire() {
+  wireplumber_config "$XDG_CONFIG_HOME"
+  start pipewire pipewire
+  await 20 pipewire "$started" is_socket "$XDG_RUNTIME_DIR/pipewire-0"
+  start wireplumber wireplumber
+  wireplumber=$started
+  start pipewire-pulse pipewire-pulse
 }
 
 # size_of WxH: sets $width and $height
