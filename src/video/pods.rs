@@ -257,9 +257,13 @@ mod tests {
             asked.map(|asked| (asked.flags().contains(PodPropFlags::MANDATORY), asked.value().get_int().unwrap()))
         };
         let asked = |sync| buffer_params(true, false, sync).iter().map(metas_asked).collect::<Vec<_>>();
-        assert_eq!(asked(true)[..2], [Some((true, 1 << 9)), None]);
-        assert!(asked(false).iter().all(Option::is_none));
-        assert_eq!(asked(true).len(), asked(false).len() + 2);
+        let (plain, synced) = (asked(false), asked(true));
+        assert!(plain.iter().all(Option::is_none));
+        // For each number of buffers; without timelines the same buffers are still good.
+        assert_eq!(synced[..2], [Some((true, 1 << 9)); 2]);
+        assert!(synced[2..].iter().all(Option::is_none));
+        // and the timelines themselves
+        assert_eq!(synced.len(), plain.len() + 2 + 1);
     }
 
     #[test]
