@@ -44,6 +44,8 @@ await() {
 
 is_socket() { [ -S "$1" ]; }
 
+over_and_over() { while :; do "$@" || true; done; }
+
 # serve NAME PID: runs what stdin says until it ends (then the session does, with 0) or PID does (then with its code)
 serve() {
   local name=$1 pid=$2 code=0

@@ -1,5 +1,5 @@
-//! Guests that are no GNOME: bare PipeWire nodes, gamescope as its sources have it (a fake: the real one needs Vulkan on a
-//! device), what is found without being told, and what a PipeWire that shows one node only is enough for.
+//! Guests that are no GNOME: bare PipeWire nodes, gamescope (a fake, for what the real one in real_gamescope.rs does not do:
+//! DMA-BUFs, another size, bad sockets), what is found without being told, and what a PipeWire that shows one node only is enough for.
 
 mod common;
 
@@ -351,6 +351,24 @@ fn a_gamescope_whose_socket_is_not_known_is_shown() {
     let ended = world.end(bridge);
     assert!(ended.log.contains("going on without input; set LIBEI_SOCKET, or give --eis-socket"), "{}", ended.log);
     assert!(ended.log.contains("session with gamescope, no input"), "{}", ended.log);
+}
+
+/// Its pictures are without a pointer, and nothing comes beside them.
+#[test]
+fn a_gamescope_has_a_plain_pointer_where_the_host_is_to_show_one() {
+    let mut world = World::new();
+    let game = world.producer(ProducerOptions::gamescope(640, 360));
+    for (args, is_shown) in [(&[][..], false), (&["--cursor", "host"][..], true), (&["--cursor", "hidden"][..], false)]
+    {
+        let bridge = world.with_new_host().bridge(&[&["--guest", "gamescope"], args].concat());
+        world.shows(&bridge, &game, RED);
+        world.host.pointer().move_to(640.0, 360.0);
+        wait_for("the pointer's look", SOON, || world.host.look(|seen| (!seen.cursors.is_empty()).then_some(())));
+        wait_for("the pointer", SOON, || (world.host.cursor().is_some() == is_shown).then_some(()));
+        let ended = world.end(bridge);
+        let is_told = ended.log.contains("the guest's pictures are without its pointer; --cursor host");
+        assert_eq!(is_told, args.is_empty(), "{}", ended.log);
+    }
 }
 
 #[test]

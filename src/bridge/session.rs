@@ -18,6 +18,8 @@ use crate::input::fingers::Fingers;
 use crate::input::notify::NotifySink;
 use crate::input::path::Sink;
 use crate::input::wlr::WlrSink;
+use crate::options::CursorMode;
+use crate::video::cursor::Cursor;
 
 /// So long the last input may take to reach the guest at the end.
 pub const GOODBYE: Duration = Duration::from_millis(500);
@@ -204,6 +206,9 @@ impl Bridge {
         }
         self.stats.sessions += 1;
         info!("session with {}", session.description);
+        if !session.shows_pointer {
+            self.stand_in_for_pointer();
+        }
         let mut fingers = None;
         let (sink, input) = match std::mem::replace(&mut session.input, InputRoute::None) {
             InputRoute::Eis { socket, scrolling, fingers: calls } => {
@@ -239,6 +244,17 @@ impl Bridge {
         self.tell_devices();
         self.set_guest_layout();
         self.connect_video();
+    }
+
+    /// The guest never tells of its pointer: the host can show one, though not the guest's.
+    fn stand_in_for_pointer(&mut self) {
+        match self.options.cursor {
+            CursorMode::Host => self.host.set_cursor(Cursor::plain()),
+            CursorMode::Embedded | CursorMode::Overlay => {
+                info!("the guest's pictures are without its pointer; --cursor host shows a plain one over the window");
+            }
+            CursorMode::Hidden => {}
+        }
     }
 
     /// Reads the sink's connection when it has something.

@@ -1,7 +1,8 @@
 //! gamescope: the PipeWire node of that name, and its own EIS socket, which it names in `LIBEI_SOCKET` to what it starts.
 //!
-//! It draws at its own size, tells of no damage and no pointer, has no touchscreen and no keymap, and one device for
-//! everything else, with one region without end: positions are the stream's pixels.
+//! It draws at its own size, without a pointer, tells of no damage, sends each picture once, and has no touchscreen and no
+//! keymap, and one device for everything else, with one region without end: positions are pixels of the window that has the
+//! pointer, which are the stream's where the game is as large as gamescope.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -27,7 +28,7 @@ pub(super) async fn session(wishes: &Wishes, reporter: &Reporter<'_>) -> Result<
             InputRoute::None
         }
     };
-    node::keep(nodes, &shown, "gamescope", input, reporter).await
+    node::keep(nodes, &shown, "gamescope", input, false, reporter).await
 }
 
 /// What LIBEI_SOCKET says.

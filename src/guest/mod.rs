@@ -164,6 +164,8 @@ pub struct Session {
     /// Whether damage is told in the stream's pixels on any monitor. Mutter before 50 tells it in logical pixels of
     /// the whole desktop, which are the same only on a monitor of scale 1 at its top left.
     pub damage_in_pixels: bool,
+    /// Whether its pictures, or what comes beside them, show its pointer at all.
+    pub shows_pointer: bool,
     /// Stops the tasks that keep the session alive.
     pub guard: TaskGuard,
 }
@@ -184,6 +186,7 @@ impl Session {
             may_lose_first: false,
             output: None,
             damage_in_pixels: true,
+            shows_pointer: true,
             guard,
         }
     }

@@ -18,7 +18,7 @@ pub(super) async fn session(wishes: &Wishes, reporter: &Reporter<'_>) -> Result<
         None => InputRoute::None,
     };
     let what = format!("the PipeWire node {}", node.name);
-    keep(nodes, &node, &what, input, reporter).await
+    keep(nodes, &node, &what, input, true, reporter).await
 }
 
 /// The nodes that there are.
@@ -38,11 +38,16 @@ pub(super) async fn keep(
     node: &Node,
     what: &str,
     input: InputRoute,
+    shows_pointer: bool,
     reporter: &Reporter<'_>,
 ) -> Result<String, GuestError> {
     let kind = if matches!(input, InputRoute::None) { "no input" } else { "input by EIS" };
     let (abort, ended) = AbortHandle::new_pair();
-    reporter.made(Session { input, ..Session::of(node.target(), format!("{what}, {kind}"), TaskGuard(abort)) });
+    reporter.made(Session {
+        input,
+        shows_pointer,
+        ..Session::of(node.target(), format!("{what}, {kind}"), TaskGuard(abort))
+    });
     Ok(Abortable::new(nodes.gone(node.id), ended).await.unwrap_or_else(|_| "ended by us".to_owned()))
 }
 

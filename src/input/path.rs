@@ -52,7 +52,7 @@ const LAYOUT_PATIENCE: Duration = Duration::from_millis(1000);
 /// So long after its answer the guest may still be about to make its keyboard anew.
 const LAYOUT_SETTLES: Duration = Duration::from_millis(300);
 
-/// Whether no monitor is so large: gamescope has INT32_MAX for everything, and takes the stream's pixels there.
+/// Whether no monitor is so large: gamescope has INT32_MAX for everything, and takes pixels there.
 fn is_endless(region: Region) -> bool {
     region.width.max(region.height) >= f64::from(1u32 << 30)
 }

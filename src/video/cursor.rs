@@ -50,6 +50,20 @@ pub struct Place {
     pub visible: bool,
 }
 
+impl Cursor {
+    /// A white arrow with a black edge, for a pointer of whose picture nothing is known.
+    pub fn plain() -> Self {
+        let (width, height) = (12, 18);
+        let pixel = |x: u32, y: u32| match y * 2 / 3 {
+            right if x > right => [0; 4],
+            right if x == 0 || x == right || y == height - 1 => [0, 0, 0, 255],
+            _ => [255; 4],
+        };
+        let pixels = (0..height).flat_map(|y| (0..width).flat_map(move |x| pixel(x, y))).collect();
+        Self::Image(CursorImage { size: (width, height), hotspot: (0, 0), pixels })
+    }
+}
+
 /// What a buffer says of the pointer that the one before did not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CursorNews {
@@ -106,20 +120,8 @@ impl CursorTracker {
             return Ok(shape);
         }
         // Its picture may have been lost while buffers changed, and comes again only when it is another one.
-        Ok(entered.then(|| self.shape.clone().unwrap_or_else(|| Cursor::Image(plain_arrow()))))
+        Ok(entered.then(|| self.shape.clone().unwrap_or_else(Cursor::plain)))
     }
-}
-
-/// A white arrow with a black edge, for a pointer that is there and of whose picture nothing is known.
-fn plain_arrow() -> CursorImage {
-    let (width, height) = (12, 18);
-    let pixel = |x: u32, y: u32| match y * 2 / 3 {
-        right if x > right => [0; 4],
-        right if x == 0 || x == right || y == height - 1 => [0, 0, 0, 255],
-        _ => [255; 4],
-    };
-    let pixels = (0..height).flat_map(|y| (0..width).flat_map(move |x| pixel(x, y))).collect();
-    CursorImage { size: (width, height), hotspot: (0, 0), pixels }
 }
 
 /// The bitmap of a cursor; `None` when it is as before.

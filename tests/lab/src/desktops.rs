@@ -137,7 +137,7 @@ impl Gnome {
 }
 
 /// What a client of a guest has in its environment: the session bus and PipeWire's folder.
-fn guest_env(dir: &Path) -> Vec<(&'static str, String)> {
+pub(crate) fn guest_env(dir: &Path) -> Vec<(&'static str, String)> {
     let dir = dir.display();
     vec![
         ("DBUS_SESSION_BUS_ADDRESS", format!("unix:path={dir}/bus")),

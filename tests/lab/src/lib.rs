@@ -1,9 +1,9 @@
-//! Real desktops and real hosts for the tests: GNOME and sway as guests, sway and weston as hosts, each in a rootfs and namespaces of its own
+//! Real desktops and real hosts for the tests: GNOME, KWin, sway and gamescope as guests, sway and weston as hosts, each in a rootfs and namespaces of its own
 //! (`scripts/enter`), and Wayland clients that look and act in them. Owns the sessions it starts and ends them; knows nothing of the bridge.
 //!
 //! | part | is |
 //! |---|---|
-//! | [`Gnome`], [`Kwin`], [`SwayGuest`], [`Sway`], [`Weston`] | running desktops, ended by drop |
+//! | [`Gnome`], [`Kwin`], [`SwayGuest`], [`Gamescope`], [`Sway`], [`Weston`] | running desktops, ended by drop |
 //! | [`Machine`] | a system in which nothing runs yet, ended by drop |
 //! | [`SoundServer`], [`Recording`], [`tone`] | a sound server outside, and what is heard there |
 //! | [`Hands`] | a mouse and a keyboard in a wlroots host |
@@ -18,6 +18,7 @@
 
 mod canvas;
 mod desktops;
+mod gamescope;
 mod hands;
 mod image;
 pub mod keys;
@@ -34,6 +35,7 @@ use std::{path::PathBuf, process::Command, sync::OnceLock};
 
 pub use canvas::{Canvas, Input, Play, Seen};
 pub use desktops::{Gnome, Kwin, ON_GPU, Sway, SwayGuest, Weston};
+pub use gamescope::Gamescope;
 pub use hands::Hands;
 pub use image::{Difference, Image};
 pub use machine::{Machine, Process};

@@ -126,8 +126,20 @@ impl Script {
 
 impl Session {
     pub fn start(suite: Suite, script: &str, args: &[&str], env: &[(&str, &str)]) -> Self {
+        Self::start_prepared(suite, script, args, env, |_| {})
+    }
+
+    /// As [`start`](Self::start), after `prepare` has put something into the run directory.
+    pub fn start_prepared(
+        suite: Suite,
+        script: &str,
+        args: &[&str],
+        env: &[(&str, &str)],
+        prepare: impl FnOnce(&Path),
+    ) -> Self {
         // short, since the paths of sockets in it may have 107 bytes
         let run = tempfile::Builder::new().prefix("wb-").tempdir_in("/tmp").expect("a run directory in /tmp");
+        prepare(run.path());
         Self::start_script(Arc::new(Folder::Own(run)), Script::new(suite, script, args, env))
     }
 

@@ -19,7 +19,7 @@ pub enum DeviceKind {
     Absolute,
     /// Touchscreen; there only while a stream is.
     Touch,
-    /// Pointers and keyboard in one, there at once and with the region of [`RegionMode::Endless`], as gamescope's.
+    /// Pointers and keyboard in one, there at once and with one region of INT32_MAX by INT32_MAX, as gamescope's.
     Whole,
 }
 
@@ -64,7 +64,7 @@ pub enum RegionMode {
     Scaled,
     /// The stream's, but 0x0.
     Empty,
-    /// One of INT32_MAX by INT32_MAX without mapping id, as gamescope's.
+    /// One of INT32_MAX by INT32_MAX without mapping id.
     Endless,
     /// None: every point is taken.
     None,
