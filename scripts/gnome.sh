@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# What every start of a headless GNOME needs (guest-gnome for tests and the demo, start-gnome-headless.sh for use): its buses, a quiet start,
-# and the questions whether it is there.
+# What every start of a headless desktop needs (guest-* for tests and the demo, start-*-headless.sh for use): its buses, a quiet start, what its
+# PipeWire and portals have to know, and the questions whether it is there.
 
 # system_bus_config SOCKET: of a system bus that runs as any user and starts nothing
 system_bus_config() {
@@ -80,6 +80,13 @@ disable-lock-screen=true
 lock-enabled=false
 idle-activation-enabled=false
 X
+}
+
+# wlr_portal_config CONFIG: for sway's portal with CONFIG as its XDG_CONFIG_HOME; it records HEADLESS-1, and asks nobody.
+wlr_portal_config() {
+  mkdir -p "$1"/xdg-desktop-portal{,-wlr}
+  printf '[screencast]\noutput_name=HEADLESS-1\nchooser_type=none\n' >"$1/xdg-desktop-portal-wlr/config"
+  printf '[preferred]\ndefault=none\norg.freedesktop.impl.portal.ScreenCast=wlr\n' >"$1/xdg-desktop-portal/portals.conf"
 }
 
 # wireplumber_config CONFIG: for a WirePlumber with CONFIG as its XDG_CONFIG_HOME.

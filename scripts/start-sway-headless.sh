@@ -23,16 +23,9 @@ exec ln -sfT "\$WAYLAND_DISPLAY" "$run/wayland-0"
 X
 }
 
-# the portal records the only output, and asks nobody
-make_portal() {
-  mkdir -p "$run/etc"/xdg-desktop-portal{,-wlr}
-  printf '[screencast]\noutput_name=HEADLESS-1\nchooser_type=none\n' >"$run/etc/xdg-desktop-portal-wlr/config"
-  printf '[preferred]\ndefault=none\norg.freedesktop.impl.portal.ScreenCast=wlr\n' >"$run/etc/xdg-desktop-portal/portals.conf"
-}
-
 begin sway dbus-daemon pipewire wireplumber pipewire-pulse
 make_sway
-make_portal
+wlr_portal_config "$run/etc"
 service bus -- dbus-daemon --session --address="$DBUS_SESSION_BUS_ADDRESS" --nofork --nopidfile
 sound bus
 service sway bus -- sway -c "$run/etc/sway.config"

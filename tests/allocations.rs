@@ -126,8 +126,9 @@ impl Counted {
     fn snapshot(&mut self, host: &FakeHost) -> Snapshot {
         let seen = || host.look(|seen| (frames_of(seen), seen.presented as u64));
         common::wait_for("a moment of rest", SOON, || {
-            rest(host);
+            // Before the rest: what the host has sent by now, the bridge has handled then.
             let (commits, presented) = seen();
+            rest(host);
             let allocations = self.counts();
             rest(host);
             (seen() == (commits, presented)).then_some(Snapshot { allocations, commits, presented })

@@ -16,7 +16,7 @@ use crate::guest::{self, GuestError, InputRoute, Kind, Patience, Session};
 use crate::input::ei::EiSink;
 use crate::input::fingers::Fingers;
 use crate::input::notify::NotifySink;
-use crate::input::path::Sink;
+use crate::input::path::{Sink, SinkError};
 use crate::input::wlr::WlrSink;
 use crate::options::CursorMode;
 use crate::video::cursor::Cursor;
@@ -209,34 +209,15 @@ impl Bridge {
         if !session.shows_pointer {
             self.stand_in_for_pointer();
         }
-        let mut fingers = None;
-        let (sink, input) = match std::mem::replace(&mut session.input, InputRoute::None) {
-            InputRoute::Eis { socket, scrolling, fingers: calls } => {
-                match EiSink::new(socket, session.mapping_id.clone(), scrolling) {
-                    Ok(sink) => {
-                        fingers = calls.map(Fingers::new);
-                        let token = self.watch_input(sink.context());
-                        (Sink::Ei(Box::new(sink)), token)
-                    }
-                    Err(error) => {
-                        warn!("{error}; going on without input");
-                        (Sink::None, None)
-                    }
-                }
-            }
-            InputRoute::Notify(calls) => (Sink::Notify(Box::new(NotifySink::new(calls))), None),
-            InputRoute::Wlr { socket, output } => match WlrSink::new(socket, output) {
-                Ok(sink) => {
-                    let token = self.watch_input(sink.connection());
-                    (Sink::Wlr(Box::new(sink)), token)
-                }
-                Err(error) => {
-                    warn!("{error}; going on without input");
-                    (Sink::None, None)
-                }
-            },
-            InputRoute::None => (Sink::None, None),
+        let mut route = std::mem::replace(&mut session.input, InputRoute::None);
+        let fingers = match &mut route {
+            InputRoute::Eis { fingers, .. } => fingers.take().map(Fingers::new),
+            _ => None,
         };
+        let (sink, input) = self.open_input(route, session.mapping_id.clone()).unwrap_or_else(|error| {
+            warn!("{error}; going on without input");
+            (Sink::None, None)
+        });
         self.input.attach(sink, fingers);
         let clipboard = session.clipboard.take();
         self.guest.state = State::Live { number, session, input };
@@ -255,6 +236,28 @@ impl Bridge {
             }
             CursorMode::Hidden => {}
         }
+    }
+
+    /// The end of this way to the guest's input that events are put in, and its connection in the loop.
+    fn open_input(
+        &self,
+        route: InputRoute,
+        mapping_id: Option<String>,
+    ) -> Result<(Sink, Option<RegistrationToken>), SinkError> {
+        Ok(match route {
+            InputRoute::Eis { socket, scrolling, fingers: _ } => {
+                let sink = EiSink::new(socket, mapping_id, scrolling)?;
+                let token = self.watch_input(sink.context());
+                (Sink::Ei(Box::new(sink)), token)
+            }
+            InputRoute::Wlr { socket, output } => {
+                let sink = WlrSink::new(socket, output)?;
+                let token = self.watch_input(sink.connection());
+                (Sink::Wlr(Box::new(sink)), token)
+            }
+            InputRoute::Notify(calls) => (Sink::Notify(Box::new(NotifySink::new(calls))), None),
+            InputRoute::None => (Sink::None, None),
+        })
     }
 
     /// Reads the sink's connection when it has something.

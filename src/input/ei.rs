@@ -517,23 +517,13 @@ impl EiSink {
     }
 
     fn release_buttons(&mut self) -> bool {
-        let mut any = false;
-        while let Some(code) = self.buttons.pop() {
-            // Put back so that the one place that sends buttons sends this one too.
-            self.buttons.press(code);
-            any |= self.button(code, false);
-        }
+        let any = self.buttons.codes().fold(false, |any, code| self.button(code, false) || any);
         self.frame_pointers();
         any
     }
 
     fn release_keys(&mut self) -> bool {
-        let mut any = false;
-        while let Some(code) = self.keys.pop() {
-            self.keys.press(code);
-            any |= self.key(code, false);
-        }
-        any
+        self.keys.codes().fold(false, |any, code| self.key(code, false) || any)
     }
 
     /// Lets go of every finger: what they did so far is void where the server knows how to be told so.

@@ -35,14 +35,17 @@ impl Pressed {
         self.bits.iter().all(|word| *word == 0)
     }
 
+    /// The pressed codes as they are now, the lowest first.
+    pub fn codes(&self) -> impl Iterator<Item = u32> + use<> {
+        let mut left = self.clone();
+        std::iter::from_fn(move || left.pop())
+    }
+
     /// The pressed codes in an order in which they can be pressed again: what modifies comes first, or a shortcut
     /// that is held would type.
     pub fn in_order(&self) -> impl Iterator<Item = u32> + use<> {
         let is_modifier = |code: &u32| MODIFIERS.contains(code);
-        let (mut first, mut then) = (self.clone(), self.clone());
-        std::iter::from_fn(move || first.pop())
-            .filter(is_modifier)
-            .chain(std::iter::from_fn(move || then.pop()).filter(move |code| !is_modifier(code)))
+        self.codes().filter(is_modifier).chain(self.codes().filter(move |code| !is_modifier(code)))
     }
 
     /// Takes out one pressed code, the lowest first.

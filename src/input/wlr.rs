@@ -20,7 +20,7 @@ use crate::input::held::Pressed;
 use crate::input::keymap::Keymap;
 use crate::input::locks::Locks;
 use crate::input::scroll::Notches;
-use crate::input::wlr_devices::{Compositor, Devices, Goodbye, Pointer, Setup};
+use crate::input::wlr_devices::{Answer, Compositor, Devices, Pointer, Setup};
 
 /// So many steps has a stream's pixel: motion_absolute takes whole numbers of any extent, wl_fixed has as many.
 const STEPS: f64 = 256.0;
@@ -302,23 +302,13 @@ impl WlrSink {
     }
 
     fn release_buttons(&mut self) -> bool {
-        let mut any = false;
-        while let Some(code) = self.buttons.pop() {
-            // Put back so that the one place that sends buttons sends this one too.
-            self.buttons.press(code);
-            any |= self.button(code, false);
-        }
+        let any = self.buttons.codes().fold(false, |any, code| self.button(code, false) || any);
         self.frame();
         any
     }
 
     fn release_keys(&mut self) -> bool {
-        let mut any = false;
-        while let Some(code) = self.keys.pop() {
-            self.keys.press(code);
-            any |= self.key(code, false);
-        }
-        any
+        self.keys.codes().fold(false, |any, code| self.key(code, false) || any)
     }
 
     /// Releases everything that is held, and asks the compositor to say when it has.
@@ -326,7 +316,7 @@ impl WlrSink {
         self.release_buttons();
         self.release_keys();
         // A compositor that sees the connection end drops what it has not read of it.
-        self.connection.display().sync(&self.queue.handle(), Goodbye);
+        self.connection.display().sync(&self.queue.handle(), Answer::Goodbye);
         self.goodbyes += 1;
     }
 

@@ -22,11 +22,13 @@ pub(super) use wayland_protocols_wlr::virtual_pointer::v1::client::zwlr_virtual_
 use crate::input::keymap::{Keymap, LockReader, Typing};
 use crate::input::locks::{LOCKS, Locks};
 
-/// User data of a question whose answer ends a step of the setup.
-pub(super) struct Step;
-
-/// User data of a question whose answer says that all input has been handled.
-pub(super) struct Goodbye;
+/// What an answer means.
+pub(super) enum Answer {
+    /// It ends a step of the setup.
+    Step,
+    /// All input has been handled.
+    Goodbye,
+}
 
 /// What the compositor has told.
 #[derive(Default)]
@@ -81,7 +83,7 @@ impl Setup {
     /// Asks for the globals.
     pub fn begin(connection: &Connection, queue: &QueueHandle<Compositor>, output: Option<String>) -> Self {
         let registry = connection.display().get_registry(queue, ());
-        connection.display().sync(queue, Step);
+        connection.display().sync(queue, Answer::Step);
         Self { asked: Asked::Globals, registry, seat: None, pointers: None, keyboards: None, output }
     }
 
@@ -104,7 +106,7 @@ impl Setup {
             Asked::Seat => self.asked = Asked::Keymap,
             Asked::Keymap => return Some(self.devices(compositor, queue)),
         }
-        connection.display().sync(queue, Step);
+        connection.display().sync(queue, Answer::Step);
         None
     }
 
@@ -281,29 +283,19 @@ impl Dispatch<WlRegistry, ()> for Compositor {
     }
 }
 
-impl Dispatch<WlCallback, Step> for Compositor {
+impl Dispatch<WlCallback, Answer> for Compositor {
     fn event(
         compositor: &mut Self,
         _: &WlCallback,
         _: wl_callback::Event,
-        _: &Step,
+        answer: &Answer,
         _: &Connection,
         _: &QueueHandle<Self>,
     ) {
-        compositor.steps += 1;
-    }
-}
-
-impl Dispatch<WlCallback, Goodbye> for Compositor {
-    fn event(
-        compositor: &mut Self,
-        _: &WlCallback,
-        _: wl_callback::Event,
-        _: &Goodbye,
-        _: &Connection,
-        _: &QueueHandle<Self>,
-    ) {
-        compositor.goodbyes += 1;
+        match answer {
+            Answer::Step => compositor.steps += 1,
+            Answer::Goodbye => compositor.goodbyes += 1,
+        }
     }
 }
 

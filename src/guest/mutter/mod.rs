@@ -33,15 +33,6 @@ mod screen_cast;
 /// `device-types` of ConnectToEIS: keyboard, pointer and touchscreen.
 const ALL_DEVICES: u32 = 1 | 2 | 4;
 
-/// What to record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Source {
-    /// A monitor of its own, whose size follows the stream's.
-    Virtual,
-    /// A monitor that the guest has.
-    Monitor(String),
-}
-
 /// A call's failure in words; an absent name is the one that people meet.
 fn refused(call: &'static str) -> impl Fn(zbus::Error) -> GuestError {
     move |error| {
@@ -58,7 +49,6 @@ pub(super) async fn session(
     wishes: &Wishes,
     reporter: &Reporter<'_>,
 ) -> Result<String, GuestError> {
-    let source = wishes.monitor.clone().map_or(Source::Virtual, Source::Monitor);
     let remote_desktop = RemoteDesktopProxy::builder(connection)
         .cache_properties(zbus::proxy::CacheProperties::No)
         .build()
@@ -98,13 +88,13 @@ pub(super) async fn session(
         CursorMode::Overlay | CursorMode::Host => 2,
     };
     let mut properties = HashMap::from([("cursor-mode", Value::from(cursor_mode))]);
-    let stream_path = match &source {
-        Source::Virtual => {
+    let stream_path = match &wishes.monitor {
+        None => {
             // A monitor of the desktop, not something that is being recorded.
             properties.insert("is-platform", Value::from(true));
             cast.record_virtual(properties).await.map_err(refused("RecordVirtual"))?
         }
-        Source::Monitor(connector) => {
+        Some(connector) => {
             cast.record_monitor(connector, properties).await.map_err(|error| match refused("RecordMonitor")(error) {
                 GuestError::Refused { why, .. } => GuestError::NoMonitor { connector: connector.clone(), why },
                 other => other,
@@ -156,7 +146,7 @@ pub(super) async fn session(
         keymaps: Some(keymaps.clone()),
         clipboard: signals.is_some().then(|| asks.clone()),
         devices: devices(connection).await,
-        resizable: source == Source::Virtual,
+        resizable: wishes.monitor.is_none(),
         // Since 50, and so has this been there.
         damage_in_pixels: methods.iter().any(|method| method == "SetKeymap"),
         ..Session::of(node.into(), format!("GNOME (Mutter), input by {kind}"), TaskGuard(abort))
