@@ -16,7 +16,7 @@ use clap::Parser as _;
 use common::SOON;
 use common::world::{BLUE, LINEAR, RED, XR24, gpu, wolf};
 use fake_guest::{FakeGuest, Fill, GuestOptions, MutterOptions, ProducerOptions};
-use fake_host::{Dmabuf, FakeHost, Output, Seen};
+use fake_host::{Builder, Dmabuf, FakeHost, Output, Seen};
 use wolf_bridge::bridge::Bridge;
 use wolf_bridge::options::Options;
 
@@ -163,6 +163,10 @@ fn difference(before: &[(usize, u64)], after: &[(usize, u64)]) -> Vec<(usize, u6
     after.iter().map(|(size, count)| (*size, count - was(*size))).filter(|(_, count)| *count > 0).collect()
 }
 
+/// PipeWire 0.3.65 may lose a frame, or keep all of a stream's buffers, where there is too much else to do: there is nothing to
+/// count then.
+const TRIES: usize = 4;
+
 #[test]
 fn a_frame_allocates_nothing() {
     if let Ok(args) = std::env::var(ARGS) {
@@ -171,53 +175,62 @@ fn a_frame_allocates_nothing() {
     let dmabuf = || wolf().dmabuf(Dmabuf::feedback(5, 0, vec![(XR24, LINEAR)]));
     let (shm, gpu) = (ProducerOptions::default(), gpu(&[LINEAR]));
     let stats = ["--stats=json", "--stats-file", "/dev/null", "--stats-period", "86400"];
-    for (name, host, producer, args) in [
-        ("memfd", wolf(), shm.clone(), &[][..]),
-        ("dmabuf", dmabuf(), gpu, &[]),
-        ("memfd with --stats", wolf(), shm, &stats),
-    ] {
-        // Small, for the producer's sake: it draws every pixel of every frame.
-        let host = host.output(Output::new(320, 200, 60_000)).start().unwrap();
-        let mutter = MutterOptions { producer, ..Default::default() };
-        let guest = FakeGuest::start(GuestOptions { mutter, ..Default::default() }).unwrap();
-        let mut bridge = Counted::start(host.socket(), &guest, args);
-        let producer = guest.mutter.producer(SOON).unwrap();
-        // The rate's second step, and a warm-up of everything that grows once.
-        show(&host, &producer, RED);
-        producer.wait(|s| s.ready().filter(|f| f.max_framerate == (1000, 1)), SOON).unwrap();
-        for _ in 0..100 {
-            send(&host, &producer);
-        }
-        for (rate, hz) in [("as fast as they are answered", None), ("at four times the host's rate", Some(240.0))] {
-            show(&host, &producer, BLUE);
-            let before = bridge.snapshot(&host);
-            match hz {
-                None => (0..200).for_each(|_| send(&host, &producer)),
-                Some(hz) => {
-                    producer.animate(hz);
-                    host.wait(|seen| frames_of(seen) >= before.commits + 200, SOON).unwrap();
-                    producer.stop();
-                }
+    let cases = [
+        ("memfd", wolf as fn() -> Builder, &shm, &[][..]),
+        ("dmabuf", dmabuf, &gpu, &[]),
+        ("memfd with --stats", wolf, &shm, &stats),
+    ];
+    for (name, host, producer, args) in cases {
+        let lost = |try_| match compare(name, host(), producer.clone(), args) {
+            Ok(()) => false,
+            Err(why) => {
+                println!("{name}, try {try_}: {why}");
+                true
             }
-            show(&host, &producer, RED);
-            let after = bridge.snapshot(&host);
-            let (commits, presented) = (after.commits - before.commits, after.presented - before.presented);
-            let allocations = difference(&before.allocations, &after.allocations);
-            println!("{name}, {rate}: {commits} commits, {presented} presented; size and number: {allocations:?}");
-            // Arc::new(DumbObjectData) in wayland-backend 0.3.17's send_request, for every object made: the frame
-            // callback, and the presentation feedback. What presented says has more arguments than fit in line there.
-            let expected = match args {
-                [] => vec![(16, commits)],
-                _ => vec![(16, 2 * commits), (128, presented), (168, presented)],
-            };
-            assert_eq!(allocations, expected, "{name}, {rate}");
-        }
-        assert!(host.look(|seen| seen.oddities.is_empty()));
+        };
+        assert!(!(0..TRIES).all(lost), "{name}: frames were lost each time");
     }
 }
 
-fn frames(host: &FakeHost) -> u64 {
-    host.look(frames_of)
+/// Compares what a bridge allocates while frames go by with what is known of that; says so when they do not.
+fn compare(name: &str, host: Builder, producer: ProducerOptions, args: &[&str]) -> Result<(), String> {
+    // Small, for the producer's sake: it draws every pixel of every frame.
+    let host = host.output(Output::new(320, 200, 60_000)).start().unwrap();
+    let mutter = MutterOptions { producer, ..Default::default() };
+    let guest = FakeGuest::start(GuestOptions { mutter, ..Default::default() }).unwrap();
+    let mut bridge = Counted::start(host.socket(), &guest, args);
+    let producer = guest.mutter.producer(SOON).unwrap();
+    // The rate's second step, and a warm-up of everything that grows once.
+    show(&host, &producer, RED);
+    producer.wait(|s| s.ready().filter(|f| f.max_framerate == (1000, 1)), SOON).unwrap();
+    (0..100).try_for_each(|_| send(&host, &producer))?;
+    for (rate, hz) in [("as fast as they are answered", None), ("at four times the host's rate", Some(240.0))] {
+        show(&host, &producer, BLUE);
+        let before = bridge.snapshot(&host);
+        match hz {
+            None => (0..200).try_for_each(|_| send(&host, &producer))?,
+            Some(hz) => {
+                producer.animate(hz);
+                let enough = host.wait(|seen| frames_of(seen) >= before.commits + 200, SOON);
+                enough.map_err(|error| format!("{error}\n{:?}", producer.state()))?;
+                producer.stop();
+            }
+        }
+        show(&host, &producer, RED);
+        let after = bridge.snapshot(&host);
+        let (commits, presented) = (after.commits - before.commits, after.presented - before.presented);
+        let allocations = difference(&before.allocations, &after.allocations);
+        println!("{name}, {rate}: {commits} commits, {presented} presented; size and number: {allocations:?}");
+        // Arc::new(DumbObjectData) in wayland-backend 0.3.17's send_request, for every object made: the frame
+        // callback, and the presentation feedback. What presented says has more arguments than fit in line there.
+        let expected = match args {
+            [] => vec![(16, commits)],
+            _ => vec![(16, 2 * commits), (128, presented), (168, presented)],
+        };
+        assert_eq!(allocations, expected, "{name}, {rate}");
+    }
+    assert!(host.look(|seen| seen.oddities.is_empty()));
+    Ok(())
 }
 
 fn frames_of(seen: &Seen) -> u64 {
@@ -225,10 +238,11 @@ fn frames_of(seen: &Seen) -> u64 {
 }
 
 /// Sends a frame and waits until the host has it.
-fn send(host: &FakeHost, producer: &fake_guest::Producer) {
-    let before = frames(host);
+fn send(host: &FakeHost, producer: &fake_guest::Producer) -> Result<(), String> {
+    let before = host.look(frames_of);
     producer.send(Fill::Keep, SOON).unwrap();
-    host.wait(|seen| frames_of(seen) > before, SOON).unwrap();
+    let there = host.wait(|seen| frames_of(seen) > before, SOON);
+    there.map_err(|error| format!("{error}\n{:?}", producer.state()))
 }
 
 /// Sends a colour until the host shows it.

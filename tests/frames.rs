@@ -5,10 +5,12 @@ mod common;
 
 use std::time::{Duration, Instant};
 
+use common::held::Held;
 use common::world::{AR24, BLUE, GREEN, LINEAR, RED, World, XR24, coded, gpu, wolf};
 use common::{SOON, wait_for};
-use fake_guest::{Fill, Frame, Layout, Offer, Pixels, PlainMemory, ProducerOptions, Seal};
+use fake_guest::{Fill, Frame, Layout, Offer, Pixels, PlainMemory, ProducerOptions, ProducerState, Seal};
 use fake_host::{BLACK, Dmabuf, ReleasePolicy, Seen, fourcc};
+use rustix::process::Signal;
 
 #[test]
 fn shared_memory_goes_on_uncopied_and_pixel_for_pixel() {
@@ -384,4 +386,43 @@ fn a_host_that_does_not_read_for_a_while_gets_the_newest_frame() {
     world.host.thaw();
     world.show(GREEN);
     world.end();
+}
+
+/// A bridge without a processor for a while, as on a machine with too much to do, shows what is newest afterwards.
+#[test]
+fn frames_go_on_after_the_bridge_stood_still() {
+    let world = World::new(wolf(), ProducerOptions::default());
+    world.settle();
+    let producer = world.producer();
+    producer.animate(60.0);
+    let sent = producer.state().sent;
+    world.bridge.signal(Signal::STOP);
+    producer.wait(|it| (it.sent > sent + 20).then_some(()), SOON).unwrap();
+    world.bridge.signal(Signal::CONT);
+    goes_on(&world);
+}
+
+/// The same where PipeWire has a thread of its own, which goes on: all of the guest's buffers wait for the bridge then.
+#[test]
+fn frames_go_on_after_all_buffers_came_at_once() {
+    for memory in [ProducerOptions::default(), gpu(&[LINEAR])] {
+        let world = World::new(wolf().dmabuf(Dmabuf::feedback(5, 0, vec![(XR24, LINEAR)])), memory);
+        world.settle();
+        let producer = world.producer();
+        producer.animate(60.0);
+        let held = Held::take(world.bridge.pid()).unwrap();
+        let before = producer.state();
+        // From PipeWire 1.2 on that thread is the one that is held.
+        let enough = |it: &ProducerState| it.skipped > before.skipped || it.sent > before.sent + 20;
+        producer.wait(|it| enough(it).then_some(()), SOON).unwrap();
+        drop(held);
+        goes_on(&world);
+    }
+}
+
+fn goes_on(world: &World) {
+    let frames = world.frame_count();
+    world.bridge.expect(world.host.wait(|seen| seen.frame_count() > frames + 60, SOON));
+    world.producer().stop();
+    world.show(BLUE);
 }

@@ -9,6 +9,7 @@ use common::desktops::{HostKind, RealHost, shows};
 use common::usage::{cpu, has_no_data_thread, switches};
 use common::{Bridge, wait_for};
 use lab::{Canvas, Gnome, Hands, Suite, Sway, keys};
+use rustix::process::Signal;
 
 /// Long enough for GNOME on a busy machine.
 const SOON: Duration = Duration::from_secs(30);
@@ -132,6 +133,50 @@ fn gnome_50_goes_on_in_a_host_that_never_calls_back() {
     let (shown, newest) = (canvas.seen().shown, host.look(fake_host::Seen::frame_count));
     host.wait(|seen| seen.frame_count() > newest + 30, SOON).unwrap_or_else(|error| panic!("{shown}: {error}"));
     assert!(bridge.end().log.contains("driving=true"));
+}
+
+/// A bridge that gets no processor for a while, as beside a game that takes all: it shows what is newest afterwards, and
+/// not what was queued for it.
+fn catches_up(suite: Suite) {
+    if lab::skip() {
+        return;
+    }
+    let host = RealHost::start(HostKind::Sway, 1280, 720);
+    let gnome = Gnome::start_with(suite, &[("WB_ANIMATIONS", "0")]);
+    let bridge = Bridge::start_beside(suite, &host.socket(), &gnome.env(), &[]);
+    let canvas = Canvas::open(&gnome.wayland_socket(), 7);
+    bridge.expect(canvas.wait_for_size(1280, 720, SOON));
+    shows(&host, 1280, 720, 7);
+    for (seed, stopped) in [(8, 40), (9, 300), (10, 1500)] {
+        canvas.animate(true);
+        let before = bridge.counter("committed");
+        wait_for("frames", SOON, || (bridge.counter("committed") > before + 30).then_some(()));
+        bridge.signal(Signal::STOP);
+        // The time is what is tested.
+        std::thread::sleep(Duration::from_millis(stopped));
+        bridge.signal(Signal::CONT);
+        let before = bridge.counter("committed");
+        wait_for("frames", SOON, || (bridge.counter("committed") > before + 30).then_some(()));
+        canvas.animate(false);
+        canvas.show(seed);
+        shows(&host, 1280, 720, seed);
+    }
+    bridge.end();
+}
+
+#[test]
+fn gnome_50_is_caught_up_with() {
+    catches_up(Suite::Forky);
+}
+
+#[test]
+fn gnome_48_is_caught_up_with() {
+    catches_up(Suite::Trixie);
+}
+
+#[test]
+fn gnome_43_is_caught_up_with() {
+    catches_up(Suite::Bookworm);
 }
 
 #[test]

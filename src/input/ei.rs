@@ -517,13 +517,13 @@ impl EiSink {
     }
 
     fn release_buttons(&mut self) -> bool {
-        let any = self.buttons.codes().fold(false, |any, code| self.button(code, false) || any);
+        let any = self.buttons.codes().filter(|code| self.button(*code, false)).count() > 0;
         self.frame_pointers();
         any
     }
 
     fn release_keys(&mut self) -> bool {
-        self.keys.codes().fold(false, |any, code| self.key(code, false) || any)
+        self.keys.codes().filter(|code| self.key(*code, false)).count() > 0
     }
 
     /// Lets go of every finger: what they did so far is void where the server knows how to be told so.

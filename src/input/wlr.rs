@@ -302,13 +302,13 @@ impl WlrSink {
     }
 
     fn release_buttons(&mut self) -> bool {
-        let any = self.buttons.codes().fold(false, |any, code| self.button(code, false) || any);
+        let any = self.buttons.codes().filter(|code| self.button(*code, false)).count() > 0;
         self.frame();
         any
     }
 
     fn release_keys(&mut self) -> bool {
-        self.keys.codes().fold(false, |any, code| self.key(code, false) || any)
+        self.keys.codes().filter(|code| self.key(*code, false)).count() > 0
     }
 
     /// Releases everything that is held, and asks the compositor to say when it has.

@@ -392,6 +392,7 @@ impl VideoStream {
     pub fn give_back(&self, id: BufferId) -> bool {
         // The borrow ends before PipeWire is called.
         let pointer = self.shared.borrow().buffers.iter().find(|live| live.id == id).map(|live| live.pointer);
+        trace!(?id, is_there = pointer.is_some(), "given back");
         if let Some(pointer) = pointer {
             raw::queue(&self.stream, pointer);
         }
@@ -534,6 +535,7 @@ fn listen(stream: &StreamRc, shared: &Rc<RefCell<Shared>>) -> Result<StreamListe
                             metas: raw::metas(pointer, (negotiated.width, negotiated.height), complain),
                             sync,
                         };
+                        trace!(id = ?frame.buffer, "taken");
                         events.push_back(VideoEvent::Frame(frame));
                     }
                     _ => {

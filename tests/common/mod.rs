@@ -2,6 +2,7 @@
 //! Every test file uses a part of it.
 #![allow(dead_code)]
 
+use rustix::process::Signal;
 use std::fmt::Debug;
 use std::fs::File;
 use std::os::fd::AsFd as _;
@@ -169,10 +170,15 @@ impl Bridge {
         }
     }
 
+    /// Sends it this.
+    pub fn signal(&self, signal: Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).expect("it runs");
+    }
+
     /// Asks it to end and waits for that; it must end as asked.
     pub fn end(self) -> Ended {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+        self.signal(Signal::TERM);
         let ended = self.ended();
         assert_eq!(ended.code, Some(0), "{}", ended.log);
         ended
@@ -187,8 +193,7 @@ impl Bridge {
     pub fn counter(&self, name: &str) -> i64 {
         let told = |log: &str| log.matches("counters: ").count();
         let before = told(&self.log());
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::USR1).expect("it runs");
+        self.signal(Signal::USR1);
         let log = wait_for("the counters", SOON, || Some(self.log()).filter(|log| told(log) > before));
         counter(&log, name)
     }
@@ -197,8 +202,7 @@ impl Bridge {
     pub fn blocks_signals(&self) -> bool {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
         let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap_or("0").trim();
-        u64::from_str_radix(blocked, 16)
-            .is_ok_and(|blocked| blocked & 1 << (rustix::process::Signal::TERM.as_raw() - 1) != 0)
+        u64::from_str_radix(blocked, 16).is_ok_and(|blocked| blocked & 1 << (Signal::TERM.as_raw() - 1) != 0)
     }
 
     /// Descriptors it has open.
@@ -218,6 +222,7 @@ impl Drop for Bridge {
 }
 
 pub mod desktops;
+pub mod held;
 pub mod pipes;
 pub mod seccomp;
 pub mod started;

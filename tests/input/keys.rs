@@ -47,13 +47,13 @@ fn the_hosts_modifiers_and_layout_are_its_own() {
 fn a_burst_of_keys_loses_none() {
     for way in BOTH {
         let world = World::new(way);
-        world.signal(rustix::process::Signal::STOP);
+        world.bridge.signal(rustix::process::Signal::STOP);
         // More than wait for a device that is away, as a pasted text may be; here none is away.
         let codes: Vec<u32> = (2..152).collect();
         for _ in 0..4 {
             world.host.keyboard().chord(&codes);
         }
-        world.signal(rustix::process::Signal::CONT);
+        world.bridge.signal(rustix::process::Signal::CONT);
         let all = world.arrived();
         let down = codes.iter().map(|code| Key(*code, true));
         let up = codes.iter().rev().map(|code| Key(*code, false));

@@ -183,11 +183,6 @@ impl World {
         self.bridge.log().matches("input device removed").count()
     }
 
-    fn signal(&self, signal: rustix::process::Signal) {
-        let pid = rustix::process::Pid::from_raw(self.bridge.pid() as i32).unwrap();
-        rustix::process::kill_process(pid, signal).unwrap();
-    }
-
     fn sessions(&self) -> u32 {
         self.guest.mutter.state().sessions_made
     }

@@ -108,9 +108,9 @@ fn a_click_without_a_motion_goes_to_the_pointers_place_in_the_new_region() {
     world.host.pointer().move_to(640.0, 360.0);
     let before = world.arrived().len();
     // All news of the new devices come in one go, so that nothing later brings the motion along.
-    world.signal(rustix::process::Signal::STOP);
+    world.bridge.signal(rustix::process::Signal::STOP);
     world.guest.eis.resize(world.region(1000, 500, 640, 360));
-    world.signal(rustix::process::Signal::CONT);
+    world.bridge.signal(rustix::process::Signal::CONT);
     // At once, and not with whatever comes next.
     world.waits_for(Motion(1320.0, 680.0));
     world.host.pointer().click(BTN_LEFT);
