@@ -167,6 +167,19 @@ fn frames_without_pixels_show_nothing() {
     world.end();
 }
 
+/// As seen of WirePlumber 0.4 on a busy machine: the buffers are there, and have no memory.
+#[test]
+fn a_stream_whose_frames_have_no_pixels_is_made_again() {
+    let world = World::new(wolf(), ProducerOptions::default());
+    let producer = world.producer();
+    world.bridge.expect(producer.streaming(SOON));
+    producer.frame_with(GREEN.0, |frame| frame.chunk.size = 0);
+    wait_for("another session", SOON, || (world.guest.mutter.state().sessions_made == 2).then_some(()));
+    world.show(RED);
+    let ended = world.end();
+    assert_eq!((ended.counter("sessions"), ended.counter("empty")), (2, 1), "{}", ended.log);
+}
+
 #[test]
 fn either_of_the_flags_that_say_corrupted_is_enough() {
     let world = World::new(wolf(), ProducerOptions::default());

@@ -133,6 +133,7 @@ impl Bridge {
         self.frames.pacer.arrived(Instant::now());
         if !tells_pointer {
             self.frames.drawing.missed(&Damage::Whole);
+            self.cast.came_bare(Instant::now());
         }
     }
 

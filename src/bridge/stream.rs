@@ -64,7 +64,7 @@ pub(super) struct Cast {
     resizing: Debounce,
     /// What the stream settled on, until it brings a frame.
     new_format: Option<Negotiated>,
-    /// Since when a format has brought no frame, where its first may have been lost.
+    /// Since when a format has brought no frame, where its first may have been lost, or came without pixels.
     bare_since: Option<Instant>,
     /// Sessions that were given up for that, one after the other.
     lost_pictures: u32,
@@ -130,6 +130,14 @@ impl Cast {
             Link::Settled => None,
         });
         link.into_iter().chain(self.resizing.deadline()).chain(self.picture_deadline()).min()
+    }
+
+    /// A buffer came that was to have pixels, and has none: where its format has brought none with any, its buffers may have
+    /// no memory.
+    pub fn came_bare(&mut self, now: Instant) {
+        if self.new_format.is_some() {
+            self.bare_since.get_or_insert(now);
+        }
     }
 
     /// When a picture that has not come counts as lost.
@@ -240,7 +248,7 @@ impl Bridge {
         }
         if self.cast.picture_deadline().is_some_and(|until| now >= until) {
             self.cast.lost_pictures += 1;
-            return self.lose_session("the guest's portal sent no picture, which it may have lost");
+            return self.lose_session("the guest sent no picture, or lost it");
         }
         let Some(connected) = &mut self.cast.connected else { return };
         match connected.link {
