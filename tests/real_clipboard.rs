@@ -3,92 +3,16 @@
 
 mod common;
 
-use std::collections::HashSet;
-use std::fs::File;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use common::copies::{client, copy, finds, types};
 use common::desktops::soon;
-use common::pipes::{all, has, noise};
+use common::pipes::{all, has, noise, silent};
 use common::{Bridge, wait_for};
 use fake_host::{FakeHost, SelectionOwner};
-use lab::{Canvas, Gnome, Suite, Sway};
-
-/// An application that has copied something. It ends as if it crashed.
-struct Owner {
-    child: Child,
-    /// Where wl-copy keeps what it has, and leaves it when it crashes.
-    buffer: PathBuf,
-}
-
-impl Drop for Owner {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let _ = std::fs::remove_dir_all(&self.buffer);
-    }
-}
-
-/// Where wl-copy processes keep what they have.
-fn buffers() -> HashSet<PathBuf> {
-    let all = std::fs::read_dir("/tmp").into_iter().flatten().flatten().map(|entry| entry.path());
-    all.filter(|path| path.to_string_lossy().starts_with("/tmp/wl-copy-buffer-")).collect()
-}
-
-fn client(program: &str, socket: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(program);
-    command
-        .args(args)
-        .env_clear()
-        .env("WAYLAND_DISPLAY", socket)
-        .env("XDG_RUNTIME_DIR", socket.parent().expect("a folder"));
-    command.env("PATH", "/usr/bin:/bin");
-    command
-}
-
-/// Copies this; it can be pasted as long as the answer lives.
-fn copy(socket: &Path, mime: &str, content: &[u8]) -> Owner {
-    use std::io::{Seek, Write};
-    let mut file = tempfile::tempfile().expect("a file");
-    file.write_all(content).expect("room");
-    file.rewind().expect("a file");
-    let mut command = client("wl-copy", socket, &["--foreground", "--type", mime]);
-    // One at a time, so that its buffer can be told from others'.
-    static ONE: Mutex<()> = Mutex::new(());
-    let _one = ONE.lock();
-    let before = buffers();
-    let child = command.stdin(file).stdout(Stdio::null()).spawn().expect("wl-clipboard is installed");
-    let buffer = wait_for("wl-copy's buffer", soon(), || buffers().difference(&before).next().cloned());
-    Owner { child, buffer }
-}
-
-/// What can be pasted there now.
-fn paste(socket: &Path, mime: &str) -> Vec<u8> {
-    let dir = tempfile::tempdir().expect("a folder");
-    let path = dir.path().join("pasted");
-    let mut command = client("timeout", socket, &["20", "wl-paste", "--no-newline", "--type", mime]);
-    let out = File::create(&path).expect("a file");
-    let _ = command.stdin(Stdio::null()).stderr(Stdio::null()).stdout(out).status();
-    std::fs::read(path).expect("a file")
-}
-
-fn types(socket: &Path) -> Vec<String> {
-    let out = client("timeout", socket, &["20", "wl-paste", "--list-types"]).output().expect("it runs");
-    String::from_utf8_lossy(&out.stdout).lines().map(str::to_owned).collect()
-}
-
-/// Pastes until this comes.
-fn finds(socket: &Path, mime: &str, content: &[u8]) {
-    let mut last = Vec::new();
-    let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        wait_for("the paste", 2 * soon(), || {
-            last = paste(socket, mime);
-            (last == content).then_some(())
-        });
-    }));
-    assert!(found.is_ok(), "pasted {} bytes and not {}; types {:?}", last.len(), content.len(), types(socket));
-}
+use lab::{Canvas, Gnome, Suite, Sway, SwayGuest};
 
 const TEXT: &str = "text/plain;charset=utf-8";
 const PNG: &str = "image/png";
@@ -107,18 +31,7 @@ fn between_sway_and_gnome(suite: Suite) {
     let canvas = Canvas::open(&guest, 7);
     bridge.expect(canvas.wait(soon(), |seen| seen.keyboard.then_some(())));
 
-    let png = picture();
-    for (mime, content) in [(TEXT, "grüße".as_bytes()), (PNG, png.as_slice()), (TEXT, b"x"), (PNG, &noise(8 << 20))] {
-        let _owner = copy(&host, mime, content);
-        finds(&guest, mime, content);
-    }
-    for (mime, content) in [(TEXT, "ñandú".as_bytes()), (PNG, png.as_slice()), (TEXT, b"y"), (PNG, &noise(8 << 20))] {
-        let _owner = copy(&guest, mime, content);
-        is_announced(&host, &mut hands);
-        finds(&host, mime, content);
-        let _owner = copy(&host, TEXT, b"between");
-        finds(&guest, TEXT, b"between");
-    }
+    go_both_ways(&host, &guest, &mut hands);
 
     // An owner that dies leaves its text with GNOME, which offers it from then on.
     let owner = copy(&guest, TEXT, b"kept");
@@ -129,6 +42,24 @@ fn between_sway_and_gnome(suite: Suite) {
     let ended = bridge.end();
     assert!(!ended.log.contains("panicked"), "{}", ended.log);
     assert!(!ended.log.contains(" WARN "), "{}", ended.log);
+}
+
+/// What each copies, the other finds; and nobody is displaced by a copy of their own.
+fn go_both_ways(host: &Path, guest: &Path, hands: &mut lab::Hands) {
+    let png = picture();
+    for (mime, content) in [(TEXT, "grüße".as_bytes()), (PNG, png.as_slice()), (TEXT, b"x"), (PNG, &noise(8 << 20))] {
+        let mut owner = copy(host, mime, content);
+        finds(guest, mime, content);
+        assert!(owner.is_owner(), "the host's copy came back to it");
+    }
+    for (mime, content) in [(TEXT, "ñandú".as_bytes()), (PNG, png.as_slice()), (TEXT, b"y"), (PNG, &noise(8 << 20))] {
+        let mut owner = copy(guest, mime, content);
+        is_announced(host, hands);
+        finds(host, mime, content);
+        assert!(owner.is_owner(), "the guest's copy came back to it");
+        let _owner = copy(host, TEXT, b"between");
+        finds(guest, TEXT, b"between");
+    }
 }
 
 /// The guest's clipboard is the host's.
@@ -161,25 +92,126 @@ fn gnome_48_and_wolf_at_the_limit() {
     let guest = gnome.wayland_socket();
     let canvas = Canvas::open(&guest, 7);
     bridge.expect(canvas.wait(soon(), |seen| seen.keyboard.then_some(())));
-    let owned = |seen: &fake_host::Seen| matches!(&seen.selection_owner, SelectionOwner::Client(mimes) if mimes.contains(&PNG.into()));
+    // GNOME's clipboard manager reads pictures too.
+    at_the_limit(&host, &guest, bridge, |cut| cut >= 2);
+}
 
+/// One byte, as many as go through, and one more, each way.
+fn at_the_limit(host: &FakeHost, guest: &Path, bridge: Bridge, is_right: impl Fn(usize) -> bool) {
     const LIMIT: usize = 64 << 20;
     for size in [1, LIMIT, LIMIT + 1] {
         let content = noise(size);
         let passed = &content[..size.min(LIMIT)];
         host.clipboard().copy(&[(PNG, has(content.clone()))]);
-        finds(&guest, PNG, passed);
-        let _owner = copy(&guest, PNG, &content);
-        bridge.expect(host.wait(owned, soon()));
+        finds(guest, PNG, passed);
+        let _owner = copy(guest, PNG, &content);
+        bridge.expect(host.wait(bridge_owns, soon()));
         let paste = host.clipboard().paste(PNG).expect("the bridge owns the host's selection");
         assert!(all(paste, soon()) == passed, "{size} bytes");
     }
     let ended = bridge.end();
     assert_eq!(host.seen().oddities, Vec::<String>::new());
-    // In each direction, and perhaps once more: GNOME's clipboard manager reads pictures too.
+    // In each direction, and perhaps once more.
     let cut = ended.log.lines().filter(|line| line.contains(" WARN ")).count();
     assert_eq!(cut, ended.log.matches("--clipboard-limit allows no more").count(), "{}", ended.log);
-    assert!(cut >= 2, "{}", ended.log);
+    assert!(is_right(cut), "{}", ended.log);
+}
+
+/// The host's selection is the guest's picture.
+fn bridge_owns(seen: &fake_host::Seen) -> bool {
+    matches!(&seen.selection_owner, SelectionOwner::Client(mimes) if mimes.contains(&PNG.into()))
+}
+
+/// A bridge from that guest to this host.
+fn from_sway(guest: &SwayGuest, host: &Path) -> Bridge {
+    let socket = guest.socket();
+    let args = ["--guest", "wlroots", "--guest-socket", socket.to_str().unwrap(), "--log", "debug,zbus=info"];
+    let mut env = guest.env();
+    env.push(("HOME", guest.dir().join("home").display().to_string()));
+    Bridge::start_among(&guest.processes(), host, &env, &args)
+}
+
+#[test]
+fn sway_and_sway() {
+    if lab::skip() {
+        return;
+    }
+    let host = Sway::start(1280, 720);
+    let mut hands = host.hands();
+    let guest = SwayGuest::start(1280, 720);
+    let early = copy(&guest.socket(), TEXT, b"from before the bridge");
+    finds(&guest.socket(), TEXT, b"from before the bridge");
+    let bridge = from_sway(&guest, &host.socket());
+    wait_for("a picture in the host", soon(), || bridge.log().contains("first frame shown").then_some(()));
+    let (host, guest) = (host.socket(), guest.socket());
+    go_both_ways(&host, &guest, &mut hands);
+    drop(early);
+
+    // Nobody keeps what an owner had that dies.
+    let owner = copy(&guest, TEXT, b"lost");
+    is_announced(&host, &mut hands);
+    drop(owner);
+    wait_for("the end of the announcement", soon(), || types(&host).is_empty().then_some(()));
+    let ended = bridge.end();
+    assert!(!ended.log.contains("panicked"), "{}", ended.log);
+    assert!(!ended.log.contains(" WARN "), "{}", ended.log);
+}
+
+#[test]
+fn sway_and_wolf_at_the_limit() {
+    if lab::skip() {
+        return;
+    }
+    let host = FakeHost::builder().wolf().start().expect("a host");
+    let guest = SwayGuest::start(1280, 720);
+    let bridge = from_sway(&guest, host.socket());
+    bridge.expect(host.wait(|seen| seen.shown(), soon()));
+    at_the_limit(&host, &guest.socket(), bridge, |cut| cut == 2);
+}
+
+/// Nothing is read before somebody wants it; and a guest that dies amid a paste leaves nothing behind.
+#[test]
+fn sway_pastes_what_it_wants_and_dies_amid_it() {
+    if lab::skip() {
+        return;
+    }
+    let host = FakeHost::builder().wolf().start().expect("a host");
+    let mut guest = SwayGuest::start_with(1280, 720, &[("WB_AGAIN", "1")]);
+    let bridge = from_sway(&guest, host.socket());
+    bridge.expect(host.wait(|seen| seen.shown(), soon()));
+    let socket = guest.socket();
+
+    let reads = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&reads);
+    let writes = has("now");
+    let content: fake_host::Writer = Arc::new(move |into| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        writes(into);
+    });
+    host.clipboard().copy(&[(TEXT, content)]);
+    wait_for("the host's types", soon(), || types(&socket).iter().any(|it| it == TEXT).then_some(()));
+    assert_eq!(reads.load(Ordering::Relaxed), 0, "something was read that nobody wanted");
+    finds(&socket, TEXT, b"now");
+    assert!(reads.load(Ordering::Relaxed) > 0);
+
+    host.clipboard().copy(&[(PNG, silent())]);
+    wait_for("the host's types", soon(), || types(&socket).iter().any(|it| it == PNG).then_some(()));
+    let before = bridge.open_fds();
+    let mut paste = client("wl-paste", &socket, &["--type", PNG]).stdout(std::process::Stdio::null()).spawn().unwrap();
+    wait_for("the paste", soon(), || (bridge.log().matches("a paste begins").count() > 1).then_some(()));
+    std::fs::remove_file(guest.dir().join("sway.display")).unwrap();
+    guest.run("pkill -KILL -x sway");
+    wait_for("word of the loss", soon(), || bridge.log().contains("trying again").then_some(()));
+    wait_for("another sway", soon(), || guest.dir().join("sway.display").exists().then_some(()));
+    wait_for("another session", soon(), || (bridge.log().matches(" session with ").count() > 1).then_some(()));
+    paste.kill().unwrap();
+    paste.wait().unwrap();
+    // What the host has, the new one is offered.
+    let socket = guest.socket();
+    wait_for("the host's types", soon(), || types(&socket).iter().any(|it| it == PNG).then_some(()));
+    wait_for("the descriptors of the first", soon(), || (bridge.open_fds() <= before).then_some(()));
+    let ended = bridge.end();
+    assert!(!ended.log.contains("panicked"), "{}", ended.log);
 }
 
 #[test]

@@ -1,14 +1,23 @@
 //! What an owner of the clipboard offers: a list of MIME types, bounded in number and length whatever the other side sends.
 
+use std::hash::{BuildHasher as _, Hasher as _};
+
 /// More types than any application offers (an office suite: some thirty).
 pub const MOST: usize = 64;
 
 /// The longest name: RFC 6838 allows 127 characters on each side of the slash.
 pub const LONGEST: usize = 255;
 
-/// What the bridge adds to the types it announces to a host, so that it knows its own announcement when the host tells it
-/// of it. Followed by what tells bridges apart; never carried on.
+/// What the bridge adds to the types it announces, so that it knows its own announcement when it is told of it. Followed by
+/// what tells bridges apart; never carried on.
 pub const MARK: &str = "application/x-wolf-bridge-";
+
+/// A mark that is nobody else's: what follows it is for its owner to say.
+pub fn new_mark() -> String {
+    // Every hasher is seeded anew.
+    let number = std::collections::hash_map::RandomState::new().build_hasher().finish();
+    format!("{MARK}{number:016x}-")
+}
 
 /// Two names of the same bytes: UTF-8 text. Some applications offer one of them and others look for the other.
 const TEXT: [&str; 2] = ["text/plain;charset=utf-8", "UTF8_STRING"];

@@ -3,8 +3,8 @@
 //! [`mimes`] is what an owner offers, [`shared`] who owns the clipboard that both sides share, [`ours`] whether the host's
 //! selection is ours, [`asks`] the way to the guest, [`transfer`] bytes from one pipe into another.
 //!
-//! There is only the regular clipboard: no guest so far has a way in for the primary selection (what a middle click pastes),
-//! Mutter's remote desktop interface least of all.
+//! There is only the regular clipboard: but for those of wlroots no guest has a way in for the primary selection (what a
+//! middle click pastes).
 
 use std::os::fd::OwnedFd;
 

@@ -50,7 +50,7 @@ pub enum Kind {
     Mutter,
     /// Any desktop with a portal for remote desktops (KDE Plasma, GNOME …): a person, or a setting, has to allow it once
     Portal,
-    /// sway and others of wlroots: the picture by the screencast portal, input by --guest-socket
+    /// sway and others of wlroots: the picture by the screencast portal, input and the clipboard by --guest-socket
     Wlroots,
     /// gamescope: its PipeWire node, and input by --eis-socket or LIBEI_SOCKET
     Gamescope,

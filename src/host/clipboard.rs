@@ -2,7 +2,6 @@
 //!
 //! A wl_data_device for each seat; of several seats' selections the one told last counts. Drags are let pass over.
 
-use std::hash::{BuildHasher as _, Hasher as _};
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 
@@ -18,7 +17,7 @@ use wayland_client::protocol::wl_seat::WlSeat;
 use wayland_client::{Connection, Dispatch, Proxy, QueueHandle};
 
 use crate::clipboard::HostClipboard;
-use crate::clipboard::mimes::{LONGEST, MARK, MOST, Mimes};
+use crate::clipboard::mimes::{self, LONGEST, MOST, Mimes};
 use crate::clipboard::ours::{Ours, Told, Verdict};
 use crate::host::{Host, HostEvent, Quiet};
 
@@ -101,11 +100,9 @@ impl Drop for Announcement {
 impl Clipboard {
     /// Without `is_wanted` nothing is bound, and nothing will be told.
     pub fn bind(globals: &GlobalList, queue: &QueueHandle<Host>, is_wanted: bool) -> Self {
-        // Other bridges in this host have other marks. Every hasher is seeded anew.
-        let number = std::collections::hash_map::RandomState::new().build_hasher().finish();
         Self {
             manager: is_wanted.then(|| globals.bind(queue, 1..=3, Quiet).ok()).flatten(),
-            mark: format!("{MARK}{number:016x}-"),
+            mark: mimes::new_mark(),
             seats: Vec::new(),
             fresh: Vec::new(),
             selection: None,

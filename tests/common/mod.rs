@@ -221,6 +221,7 @@ impl Drop for Bridge {
     }
 }
 
+pub mod copies;
 pub mod desktops;
 pub mod held;
 pub mod pipes;

@@ -1,5 +1,5 @@
-//! sway and other wlroots compositors: the picture from their screencast portal; input, and the size of their headless
-//! output, by their own Wayland socket, which lets clients do both.
+//! sway and other wlroots compositors: the picture from their screencast portal; input, the clipboard, and the size of their
+//! headless output, by their own Wayland socket, which lets clients do all of that.
 
 use std::path::PathBuf;
 
@@ -8,13 +8,18 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use tracing::debug;
 use zbus::Connection;
 
+use crate::clipboard::asks::Asks;
 use crate::guest::bus;
 use crate::guest::latest::Latest;
 use crate::guest::portal;
 use crate::guest::portal::cast::{self, Asked, Cast};
+use crate::guest::wlroots::clipboard::Clipboard;
 use crate::guest::wlroots::outputs::Mode;
 use crate::guest::{GuestError, InputRoute, Reporter, Session, TaskGuard, Wishes};
 
+mod client;
+pub mod clipboard;
+mod data_control;
 pub mod outputs;
 pub mod socket;
 
@@ -40,6 +45,11 @@ pub async fn session(connection: &Connection, wishes: &Wishes, reporter: &Report
         }
         std::future::pending::<String>().await
     };
+    let clipboard = match wishes.clipboard {
+        true => Clipboard::open(socket::connect(&socket).await?).await,
+        false => None,
+    };
+    let asks = Asks::default();
     let (abort, aborted) = AbortHandle::new_pair();
     reporter.made(Session {
         remote: Some(remote),
@@ -47,12 +57,20 @@ pub async fn session(connection: &Connection, wishes: &Wishes, reporter: &Report
         // Seen of xdg-desktop-portal-wlr 0.8.4, about once in five starts or changes of size.
         may_lose_first: true,
         output: wishes.monitor.is_none().then(|| sizes.clone()),
+        clipboard: clipboard.is_some().then(|| asks.clone()),
         ..Session::of(stream.target(), "a wlroots compositor, input by virtual devices".into(), TaskGuard(abort))
     });
+    let clipboard = async {
+        match clipboard {
+            Some(clipboard) => match clipboard.serve(&asks, |event| reporter.clipboard(event)).await {},
+            None => std::future::pending::<String>().await,
+        }
+    };
     let ends = select_all([
         closed.next().map(|_| "the portal closed the session".to_owned()).boxed_local(),
         bus::name_lost(connection, portal::NAME).map(|()| "the portal left the session bus".to_owned()).boxed_local(),
         size.boxed_local(),
+        clipboard.boxed_local(),
     ]);
     match Abortable::new(ends, aborted).await {
         Ok((why, ..)) => Ok(why),

@@ -6,14 +6,12 @@
 use std::os::unix::net::UnixStream;
 use std::pin::pin;
 
-use async_io::Async;
 use futures_util::future::{Either, select};
 use thiserror::Error;
 use tracing::{debug, info};
-use wayland_client::backend::WaylandError;
-use wayland_client::protocol::wl_callback::{self, WlCallback};
+use wayland_client::protocol::wl_callback::WlCallback;
 use wayland_client::protocol::wl_registry::{self, WlRegistry};
-use wayland_client::{Connection, Dispatch, EventQueue, Proxy, QueueHandle, delegate_noop, event_created_child};
+use wayland_client::{Connection, Dispatch, Proxy, QueueHandle, delegate_dispatch, delegate_noop, event_created_child};
 use wayland_protocols_wlr::output_management::v1::client::zwlr_output_configuration_head_v1::ZwlrOutputConfigurationHeadV1;
 use wayland_protocols_wlr::output_management::v1::client::zwlr_output_configuration_v1::{
     self, ZwlrOutputConfigurationV1,
@@ -23,6 +21,7 @@ use wayland_protocols_wlr::output_management::v1::client::zwlr_output_manager_v1
 use wayland_protocols_wlr::output_management::v1::client::zwlr_output_mode_v1::{self, ZwlrOutputModeV1};
 
 use crate::guest::latest::Latest;
+use crate::guest::wlroots::client::{Answered, Client, Lost};
 
 /// How wlroots names outputs that are nobody's monitor.
 const HEADLESS: &str = "HEADLESS-";
@@ -58,9 +57,9 @@ pub enum Fixed {
     Refused(u32, u32),
 }
 
-impl From<WaylandError> for Fixed {
-    fn from(error: WaylandError) -> Self {
-        Self::Gone(error.to_string())
+impl From<Lost> for Fixed {
+    fn from(lost: Lost) -> Self {
+        Self::Gone(lost.to_string())
     }
 }
 
@@ -75,11 +74,11 @@ pub async fn follow(socket: UnixStream, wanted: &Latest<Mode>) -> std::convert::
 }
 
 async fn try_follow(socket: UnixStream, wanted: &Latest<Mode>) -> Result<std::convert::Infallible, Fixed> {
-    let mut client = Client::new(socket)?;
+    let mut client = Client::new(socket, Outputs::default())?;
     client.connection.display().get_registry(&client.queue.handle(), ());
     // The globals, then the outputs.
     client.answered().await?;
-    if client.outputs.manager.is_none() {
+    if client.state.manager.is_none() {
         return Err(Fixed::NoManager);
     }
     client.answered().await?;
@@ -88,66 +87,14 @@ async fn try_follow(socket: UnixStream, wanted: &Latest<Mode>) -> Result<std::co
             let (wish, reading) = (pin!(wanted.next()), pin!(client.read_on()));
             match select(wish, reading).await {
                 Either::Left((mode, _)) => mode,
-                Either::Right((error, _)) => return Err(error),
+                Either::Right((lost, _)) => return Err(lost.into()),
             }
         };
         client.set(mode).await?;
     }
 }
 
-/// A connection of its own: outputs change seldom, and nobody's input waits behind them.
-struct Client {
-    connection: Connection,
-    readable: Async<Connection>,
-    queue: EventQueue<Outputs>,
-    outputs: Outputs,
-}
-
-impl Client {
-    fn new(socket: UnixStream) -> Result<Self, Fixed> {
-        let gone = |error: &dyn std::fmt::Display| Fixed::Gone(error.to_string());
-        let connection = Connection::from_socket(socket).map_err(|error| gone(&error))?;
-        let readable = Async::new(connection.clone()).map_err(|error| gone(&error))?;
-        let queue = connection.new_event_queue();
-        Ok(Self { connection, readable, queue, outputs: Outputs::default() })
-    }
-
-    /// Handles what comes next.
-    async fn turn(&mut self) -> Result<(), Fixed> {
-        let gone = |error: wayland_client::DispatchError| Fixed::Gone(error.to_string());
-        self.queue.dispatch_pending(&mut self.outputs).map_err(gone)?;
-        // Little enough is sent for any socket.
-        self.connection.flush()?;
-        if let Some(guard) = self.connection.prepare_read() {
-            self.readable.readable().await.map_err(|error| Fixed::Gone(error.to_string()))?;
-            match guard.read() {
-                Err(WaylandError::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                read => drop(read?),
-            }
-        }
-        self.queue.dispatch_pending(&mut self.outputs).map_err(gone)?;
-        Ok(())
-    }
-
-    /// Handles all that comes, until the connection is over.
-    async fn read_on(&mut self) -> Fixed {
-        loop {
-            if let Err(error) = self.turn().await {
-                return error;
-            }
-        }
-    }
-
-    /// Handles what comes until all that was asked so far is answered.
-    async fn answered(&mut self) -> Result<(), Fixed> {
-        self.outputs.answered = false;
-        self.connection.display().sync(&self.queue.handle(), ());
-        while !self.outputs.answered {
-            self.turn().await?;
-        }
-        Ok(())
-    }
-
+impl Client<Outputs> {
     /// Gives the headless output this mode.
     async fn set(&mut self, mode: Mode) -> Result<(), Fixed> {
         for _ in 0..TRIES {
@@ -166,16 +113,16 @@ impl Client {
 
     async fn try_set(&mut self, mode: Mode) -> Result<Outcome, Fixed> {
         let queue = self.queue.handle();
-        let manager = self.outputs.manager.as_ref().ok_or(Fixed::NoManager)?;
-        let ours = self.outputs.heads.iter().position(Head::is_headless).ok_or(Fixed::NoHeadless)?;
-        if self.outputs.mode(&self.outputs.heads[ours]) == Some(mode) {
+        let manager = self.state.manager.as_ref().ok_or(Fixed::NoManager)?;
+        let ours = self.state.heads.iter().position(Head::is_headless).ok_or(Fixed::NoHeadless)?;
+        if self.state.mode(&self.state.heads[ours]) == Some(mode) {
             // Whoever records it would begin anew for nothing.
             return Ok(Outcome::Succeeded);
         }
-        self.outputs.outcome = None;
-        let configuration = manager.create_configuration(self.outputs.serial, &queue, ());
+        self.state.outcome = None;
+        let configuration = manager.create_configuration(self.state.serial, &queue, ());
         // Every output has to be named, or the configuration is in error.
-        for (index, head) in self.outputs.heads.iter().enumerate() {
+        for (index, head) in self.state.heads.iter().enumerate() {
             if index == ours {
                 let ours = configuration.enable_head(&head.proxy, &queue, ());
                 // i32 has room for any mode.
@@ -189,7 +136,7 @@ impl Client {
         }
         configuration.apply();
         let outcome = loop {
-            if let Some(outcome) = self.outputs.outcome.take() {
+            if let Some(outcome) = self.state.outcome.take() {
                 break outcome;
             }
             self.turn().await?;
@@ -227,7 +174,6 @@ struct Outputs {
     modes: Vec<(ZwlrOutputModeV1, Mode)>,
     serial: u32,
     outcome: Option<Outcome>,
-    answered: bool,
 }
 
 impl Outputs {
@@ -252,19 +198,6 @@ impl Dispatch<WlRegistry, ()> for Outputs {
                 outputs.manager = Some(registry.bind(name, version.min(4), queue, ()));
             }
         }
-    }
-}
-
-impl Dispatch<WlCallback, ()> for Outputs {
-    fn event(
-        outputs: &mut Self,
-        _: &WlCallback,
-        _: wl_callback::Event,
-        (): &(),
-        _: &Connection,
-        _: &QueueHandle<Self>,
-    ) {
-        outputs.answered = true;
     }
 }
 
@@ -357,4 +290,5 @@ impl Dispatch<ZwlrOutputConfigurationV1, ()> for Outputs {
     }
 }
 
+delegate_dispatch!(Outputs: [WlCallback: Answered] => Answered);
 delegate_noop!(Outputs: ZwlrOutputConfigurationHeadV1);
