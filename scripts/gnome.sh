@@ -82,10 +82,11 @@ idle-activation-enabled=false
 X
 }
 
-# wlr_portal_config CONFIG: for sway's portal with CONFIG as its XDG_CONFIG_HOME; it records HEADLESS-1, and asks nobody.
+# wlr_portal_config CONFIG [LINES]: for sway's portal with CONFIG as its XDG_CONFIG_HOME; it records HEADLESS-1, and asks nobody, unless
+# LINES say otherwise.
 wlr_portal_config() {
   mkdir -p "$1"/xdg-desktop-portal{,-wlr}
-  printf '[screencast]\noutput_name=HEADLESS-1\nchooser_type=none\n' >"$1/xdg-desktop-portal-wlr/config"
+  printf '[screencast]\n%b\n' "${2:-output_name=HEADLESS-1\nchooser_type=none}" >"$1/xdg-desktop-portal-wlr/config"
   printf '[preferred]\ndefault=none\norg.freedesktop.impl.portal.ScreenCast=wlr\n' >"$1/xdg-desktop-portal/portals.conf"
 }
 

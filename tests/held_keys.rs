@@ -14,6 +14,7 @@ use wolf_bridge::input::ei::{EiSink, Scrolling};
 use wolf_bridge::input::event::InputEvent;
 use wolf_bridge::input::notify::{Call, Calls, NotifySink};
 use wolf_bridge::input::path::{InputPath, Sink};
+use wolf_bridge::input::place::Place;
 
 /// Something that happens. Codes are few, so that they meet; lock keys are none of them.
 #[derive(Clone, Debug)]
@@ -121,7 +122,7 @@ impl Eis {
 fn attach(path: &mut InputPath, eis: &FakeEis) -> OwnedFd {
     let socket = eis.connect(u32::MAX).expect("a socket");
     let watch = socket.try_clone().expect("a descriptor");
-    path.attach(Sink::Ei(Box::new(EiSink::new(socket, None, Scrolling::Mutter).expect("a sink"))), None);
+    path.attach(Sink::Ei(Box::new(EiSink::new(socket, Place::default(), Scrolling::Mutter).expect("a sink"))), None);
     watch
 }
 

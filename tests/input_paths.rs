@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use wolf_bridge::input::ei::{EiSink, Scrolling};
 use wolf_bridge::input::event::{Axis, InputEvent};
 use wolf_bridge::input::path::{InputPath, Sink};
+use wolf_bridge::input::place::Place;
 use wolf_bridge::options::PointerMode;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -37,7 +38,7 @@ impl World {
 
     fn connect(&mut self) {
         let socket = self.eis.connect(u32::MAX).unwrap();
-        self.path.attach(Sink::Ei(Box::new(EiSink::new(socket, None, Scrolling::Mutter).unwrap())), None);
+        self.path.attach(Sink::Ei(Box::new(EiSink::new(socket, Place::default(), Scrolling::Mutter).unwrap())), None);
         self.path.set_stream(SIZE.0, SIZE.1);
         self.connected = true;
     }

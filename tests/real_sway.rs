@@ -3,13 +3,22 @@
 
 mod common;
 
+use std::cell::RefCell;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt as _;
+use std::pin::pin;
+use std::process::Command;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use common::desktops::RealHost;
 use common::usage::cpu;
-use common::{Bridge, wait_for};
+use common::{Bridge, among, wait_for};
+use futures_util::future::{AbortHandle, select};
 use lab::{Canvas, Hands, Image, Seen, Sway, SwayGuest, keys};
 use rustix::process::{Pid, Signal, kill_process};
+use wolf_bridge::guest::{self, Kind, SessionEvent, Wishes};
+use wolf_bridge::options::CursorMode;
 
 /// Long enough for a desktop on a busy machine.
 const SOON: Duration = Duration::from_secs(30);
@@ -29,6 +38,16 @@ fn shows_something(bridge: &Bridge) {
     let shown = || bridge.log().contains("first frame shown").then_some(());
     wait_for("a first frame", SOON, shown);
 }
+
+/// None but that the portal lost its first picture.
+#[track_caller]
+fn assert_no_warnings(log: &str) {
+    let others = log.lines().filter(|line| line.contains(" WARN ") && !line.contains(LOST));
+    assert_eq!(others.collect::<Vec<_>>(), Vec::<&str>::new());
+}
+
+/// Said when the portal is asked again for its first picture.
+const LOST: &str = "sent no picture";
 
 /// Waits until the host shows this picture of the window, which is drawn again until then: the portal may miss one later too.
 fn shows_at_last(host: &RealHost, canvas: &Canvas, (width, height): (u32, u32), seed: u32) {
@@ -145,7 +164,7 @@ fn a_sway_at_rest_is_shown() {
         host.resize(1280 - start % 2 * 280, 720);
         let bridge = bridge(&host, &guest, &[]);
         shows_something(&bridge);
-        lost += bridge.end().log.matches("sent no picture").count();
+        lost += bridge.end().log.matches(LOST).count();
     }
     println!("{lost} pictures lost in 12 starts");
 }
@@ -228,7 +247,8 @@ fn a_sway_that_is_killed_comes_back_in_the_same_window() {
         canvas.wait(Duration::from_millis(300), |seen| seen.pointer.filter(|at| *at == (310.0, 310.0))).ok()
     });
     let ended = bridge.end();
-    assert_eq!(ended.counter("sessions"), 2, "{}", ended.log);
+    let lost = i64::try_from(ended.log.matches(LOST).count()).unwrap();
+    assert_eq!(ended.counter("sessions") - lost, 2, "{}", ended.log);
 }
 
 #[test]
@@ -255,6 +275,189 @@ fn the_layout_is_that_of_the_environment_or_the_one_asked_for() {
         });
         bridge.end();
     }
+}
+
+/// The pointer of the host, moved there, is in this window, and so in its output.
+fn points_into(hands: &mut Hands, canvas: &Canvas, host: (f64, f64), guest: (f64, f64)) {
+    wait_for("the pointer in the right output", SOON, || {
+        hands.move_to(host.0 - 9.0, host.1);
+        hands.move_to(host.0, host.1);
+        let there = |seen: &Seen| {
+            // The compositor rounds.
+            seen.pointer.filter(|at| (at.0 - guest.0).abs() <= 1.0 && (at.1 - guest.1).abs() <= 1.0)
+        };
+        canvas.wait(Duration::from_millis(300), there).ok()
+    });
+}
+
+/// Which of two outputs its portal records, its config says: that one has the host's size, unless it was named, and the pointer.
+#[test]
+fn of_two_outputs_the_one_that_is_shown_is_used() {
+    if lab::skip() {
+        return;
+    }
+    let host = RealHost::Sway(Sway::start(1000, 700));
+    let guest = SwayGuest::start_with(800, 600, &[("WLR_HEADLESS_OUTPUTS", "2"), ("WB_SHOWN", "HEADLESS-2")]);
+    let socket = guest.socket();
+    guest.command("focus output HEADLESS-1").unwrap();
+    let other = Canvas::open(&socket, 7);
+    other.wait_for_size(800, 600, SOON).unwrap();
+    guest.command("focus output HEADLESS-2").unwrap();
+    let canvas = Canvas::open(&socket, 8);
+    canvas.wait_for_size(1280, 720, SOON).unwrap();
+    let mut env = guest.env();
+    env.push(("HOME", guest.dir().join("home").display().to_string()));
+    let start = |args: &[&str]| {
+        let args = [&["--guest", "wlroots", "--guest-socket", socket.to_str().unwrap()], args].concat();
+        let bridge = Bridge::start_among(&guest.processes(), &host.socket(), &env, &args);
+        shows_something(&bridge);
+        bridge
+    };
+    let mut hands = host.hands();
+
+    // Another size than the host's: the picture is scaled, and pixels of the window are larger than its own.
+    let bridge = start(&["--monitor", "HEADLESS-2"]);
+    points_into(&mut hands, &canvas, (999.0, 699.0), (1278.0, 718.0));
+    assert_eq!(canvas.seen().size, (1280, 720));
+    assert_no_warnings(&bridge.end().log);
+
+    // What was allowed for one output is not taken for another; and then the portal's word counts.
+    let bridge = start(&["--monitor", "HEADLESS-1"]);
+    points_into(&mut hands, &canvas, (999.0, 699.0), (1278.0, 718.0));
+    let ended = bridge.end();
+    for told in
+        ["permission was for HEADLESS-2", "the portal shows HEADLESS-2: for HEADLESS-1, set output_name=HEADLESS-1"]
+    {
+        assert!(ended.log.contains(told), "{told:?}: {}", ended.log);
+    }
+
+    let bridge = start(&[]);
+    bridge.expect(canvas.wait_for_size(1000, 700, SOON));
+    shows_at_last(&host, &canvas, (1000, 700), 8);
+    points_into(&mut hands, &canvas, (640.0, 360.0), (640.0, 360.0));
+    let ended = bridge.end();
+    assert!(ended.log.contains("the guest has 2 outputs; the portal shows HEADLESS-2"), "{}", ended.log);
+    assert_eq!(other.seen().size, (800, 600), "the other output was changed");
+    assert_eq!(other.seen().pointer, None, "the pointer was in the other output");
+}
+
+/// A program that asks, and answers: as a person would, with a dialog.
+#[test]
+fn a_person_is_asked_once() {
+    if lab::skip() {
+        return;
+    }
+    let chooser = "echo asked >>$XDG_RUNTIME_DIR/asked; echo 'Monitor: HEADLESS-1'";
+    let guest = SwayGuest::start_with(1280, 720, &[("WB_CHOOSER", chooser)]);
+    let host = RealHost::Sway(Sway::start(1280, 720));
+    let home = guest.dir().join("home");
+    let mut env = guest.env();
+    env.push(("HOME", home.display().to_string()));
+    let socket = guest.socket();
+    let args = ["--guest", "wlroots", "--guest-socket", socket.to_str().unwrap()];
+    let asked = || std::fs::read_to_string(guest.dir().join("asked")).unwrap_or_default().lines().count();
+    let shows = || {
+        let bridge = Bridge::start_among(&guest.processes(), &host.socket(), &env, &args);
+        shows_something(&bridge);
+        assert_no_warnings(&bridge.end().log);
+    };
+    let path = home.join(".local/state/wolf-bridge/wlroots.token");
+    let mut tokens = Vec::new();
+    for _ in 0..3 {
+        shows();
+        assert_eq!(asked(), 1);
+        tokens.push(std::fs::read_to_string(&path).unwrap());
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    // A token that the portal does not know is replaced.
+    std::fs::write(&path, "6ba7b810-9dad-11d1-80b4-00c04fd430c8\n").unwrap();
+    shows();
+    assert_eq!(asked(), 2);
+    let token = std::fs::read_to_string(&path).unwrap();
+    assert!(token.len() > 20 && !token.starts_with("6ba7b810"), "{token}");
+}
+
+/// What is seen of PipeWire through this connection: kinds of things and their ids.
+fn seen_through(connection: OwnedFd) -> Vec<(String, u32)> {
+    pipewire::init();
+    let main_loop = pipewire::main_loop::MainLoopRc::new(None).expect("a loop");
+    let context = pipewire::context::ContextRc::new(&main_loop, None).expect("a context");
+    let core = context.connect_fd_rc(connection, None).expect("a connection");
+    let registry = core.get_registry_rc().expect("a registry");
+    let seen = Rc::new(RefCell::new(Vec::new()));
+    let (seeing, done) = (Rc::clone(&seen), main_loop.clone());
+    let _globals = registry
+        .add_listener_local()
+        .global(move |global| seeing.borrow_mut().push((global.type_.to_string(), global.id)))
+        .register();
+    let _done = core.add_listener_local().done(move |_, _| done.quit()).register();
+    core.sync(0).expect("a connection");
+    main_loop.run();
+    seen.take()
+}
+
+/// The other half of the next test: makes a session among the guest's processes, and tells what its connection shows.
+#[test]
+#[ignore = "started by a_session_sees_the_granted_node_alone"]
+fn tells_what_a_session_sees() {
+    let wishes = Wishes {
+        monitor: None,
+        cursor: CursorMode::Embedded,
+        clipboard: false,
+        socket: std::env::var_os("GUEST_SOCKET").map(Into::into),
+        eis: None,
+        node: None,
+    };
+    let (_abort, registration) = AbortHandle::new_pair();
+    let events = Rc::new(RefCell::new(Vec::new()));
+    let reported = Rc::clone(&events);
+    let session = guest::start(Kind::Wlroots, 1, wishes, registration, move |event| reported.borrow_mut().push(event));
+    let looks = async {
+        loop {
+            if let Some(SessionEvent::Made(_, mut session)) = events.borrow_mut().pop() {
+                println!("\ngranted {}", session.node.id);
+                for (kind, id) in seen_through(session.remote.take().expect("the portal's connection")) {
+                    println!("sees {} {id}", kind.trim_start_matches("PipeWire:Interface:"));
+                }
+                return;
+            }
+            async_io::Timer::after(Duration::from_millis(5)).await;
+        }
+    };
+    async_io::block_on(select(pin!(session), pin!(looks)));
+}
+
+/// The portal takes all rights but those to its node from the connection that it hands over. WirePlumber gives every new
+/// connection all rights, some time after it was made (seen of 0.5 on a busy machine); where that is after the portal, the
+/// connection sees all. So it is one of several sessions that is looked at.
+#[test]
+fn a_session_sees_the_granted_node_alone() {
+    if lab::skip() {
+        return;
+    }
+    let guest = SwayGuest::start(640, 360);
+    // Whoever may see all of it sees others.
+    let dump = Command::new("pw-dump").arg("--remote").arg(guest.dir().join("pipewire-0")).output().unwrap();
+    let dump = String::from_utf8_lossy(&dump.stdout);
+    for kind in ["Node", "Client"] {
+        assert!(dump.matches(&format!("PipeWire:Interface:{kind}\"")).count() > 1, "{dump}");
+    }
+    let mut told = String::new();
+    let is_alone = (1..=20).find(|_| {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "tells_what_a_session_sees", "--ignored", "--nocapture"]);
+        command.env_clear().envs(guest.env()).env("HOME", guest.dir().join("home")).env("GUEST_SOCKET", guest.socket());
+        let output = among(&guest.processes(), move || command.output().unwrap());
+        told = String::from_utf8_lossy(&output.stdout).into_owned();
+        let of = |word: &str| told.lines().filter_map(|line| line.strip_prefix(word)).collect::<Vec<_>>();
+        let granted = of("granted ");
+        assert_eq!(granted.len(), 1, "{told}");
+        assert!(of("sees Node ").contains(&granted[0]), "{told}");
+        let others =
+            ["sees Client ", "sees Device ", "sees Port ", "sees Link "].iter().flat_map(|word| of(word)).count();
+        of("sees Node ") == granted && others == 0
+    });
+    println!("the node alone was seen at try {}:\n{told}", is_alone.unwrap_or_else(|| panic!("{told}")));
 }
 
 /// Bad sockets: one line, and the exit code that says whose fault it is.

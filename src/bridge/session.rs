@@ -17,6 +17,7 @@ use crate::input::ei::EiSink;
 use crate::input::fingers::Fingers;
 use crate::input::notify::NotifySink;
 use crate::input::path::{Sink, SinkError};
+use crate::input::place::Place;
 use crate::input::wlr::WlrSink;
 use crate::options::CursorMode;
 use crate::video::cursor::Cursor;
@@ -214,7 +215,7 @@ impl Bridge {
             InputRoute::Eis { fingers, .. } => fingers.take().map(Fingers::new),
             _ => None,
         };
-        let (sink, input) = self.open_input(route, session.mapping_id.clone()).unwrap_or_else(|error| {
+        let (sink, input) = self.open_input(route, session.place.clone()).unwrap_or_else(|error| {
             warn!("{error}; going on without input");
             (Sink::None, None)
         });
@@ -239,14 +240,10 @@ impl Bridge {
     }
 
     /// The end of this way to the guest's input that events are put in, and its connection in the loop.
-    fn open_input(
-        &self,
-        route: InputRoute,
-        mapping_id: Option<String>,
-    ) -> Result<(Sink, Option<RegistrationToken>), SinkError> {
+    fn open_input(&self, route: InputRoute, place: Place) -> Result<(Sink, Option<RegistrationToken>), SinkError> {
         Ok(match route {
             InputRoute::Eis { socket, scrolling, fingers: _ } => {
-                let sink = EiSink::new(socket, mapping_id, scrolling)?;
+                let sink = EiSink::new(socket, place, scrolling)?;
                 let token = self.watch_input(sink.context());
                 (Sink::Ei(Box::new(sink)), token)
             }

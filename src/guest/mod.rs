@@ -23,6 +23,7 @@ use crate::guest::wlroots::outputs::Mode;
 use crate::input::ei::Scrolling;
 use crate::input::locks::Locks;
 use crate::input::notify::Calls;
+use crate::input::place::Place;
 use crate::options::CursorMode;
 use crate::video::target::Target;
 
@@ -143,8 +144,8 @@ pub struct Session {
     pub node: Target,
     /// The connection to PipeWire on which the node is seen, for one stream; without it, the one that the environment says.
     pub remote: Option<OwnedFd>,
-    /// The name of the stream's region in the input protocol.
-    pub mapping_id: Option<String>,
+    /// Where the stream lies on the desktop.
+    pub place: Place,
     /// How input gets in; taken out by whoever sends.
     pub input: InputRoute,
     /// Keyboard layouts for the guest, if it takes others than its own.
@@ -176,7 +177,7 @@ impl Session {
         Self {
             node,
             remote: None,
-            mapping_id: None,
+            place: Place::default(),
             input: InputRoute::None,
             keymaps: None,
             clipboard: None,
@@ -379,9 +380,14 @@ pub enum GuestError {
         "no portal on the session bus shares screens ({0}); start xdg-desktop-portal and the backend of the guest's desktop"
     )]
     NoPortal(String),
-    /// A person said no.
-    #[error("somebody at the guest refused to share its screen; start again, and allow it in the portal's dialog")]
-    Denied,
+    /// A person said no; or the portal did, that has no dialog to ask with (KDE's, without the rest of Plasma).
+    #[error(
+        "the guest refused to share its screen: somebody said no, or there is no dialog to say yes in; allow it there, {how}"
+    )]
+    Denied {
+        /// The way to allow it without a dialog.
+        how: &'static str,
+    },
     /// A portal shares nothing that can be shown.
     #[error("the portal shares no screen; does the guest have a monitor?")]
     NothingShared,
@@ -393,6 +399,6 @@ pub enum GuestError {
 impl GuestError {
     /// Whether trying again is of no use: nobody is asked a second time who has said no.
     pub fn is_final(&self) -> bool {
-        matches!(self, Self::Denied)
+        matches!(self, Self::Denied { .. })
     }
 }

@@ -21,6 +21,7 @@ use crate::input::event::{Axis, InputEvent, Need};
 use crate::input::geometry::Region;
 use crate::input::guest_keyboard::GuestKeyboard;
 use crate::input::held::{Pressed, Touches};
+use crate::input::place::Place;
 use crate::input::waiting::Ready;
 
 /// Keys sent sooner after the keyboard's first resume are lost: the guest's clients have to see the
@@ -83,7 +84,7 @@ enum Stage {
 pub struct EiSink {
     context: ei::Context,
     stage: Stage,
-    mapping_id: Option<String>,
+    place: Place,
     scrolling: Scrolling,
     /// What fingers have left below one unit of a wheel, by axis.
     rest: [f64; 2],
@@ -107,18 +108,18 @@ pub struct EiSink {
 }
 
 impl EiSink {
-    /// Starts the handshake on a connected socket; `mapping_id` names the stream's region.
+    /// Starts the handshake on a connected socket; `place` is where the stream lies.
     ///
     /// # Errors
     ///
     /// When the socket cannot be made non-blocking or written.
-    pub fn new(socket: OwnedFd, mapping_id: Option<String>, scrolling: Scrolling) -> Result<Self, EiError> {
+    pub fn new(socket: OwnedFd, place: Place, scrolling: Scrolling) -> Result<Self, EiError> {
         let context = ei::Context::new(UnixStream::from(socket))?;
         context.flush().or_else(would_block)?;
         Ok(Self {
             context,
             stage: Stage::Handshake(EiHandshaker::new("wolf-bridge", ContextType::Sender)),
-            mapping_id,
+            place,
             scrolling,
             rest: [0.0; 2],
             relative: None,
@@ -357,18 +358,11 @@ impl EiSink {
             Need::Touch => self.touch.as_ref(),
             _ => self.absolute.as_ref(),
         }?;
-        let regions = open.device.regions();
-        let ours = self
-            .mapping_id
-            .as_deref()
-            .and_then(|id| regions.iter().find(|region| region.mapping_id.as_deref() == Some(id)));
-        let region = ours.or_else(|| regions.iter().find(|region| region.width > 0 && region.height > 0))?;
-        (region.width > 0 && region.height > 0).then(|| Region {
-            x: region.x.into(),
-            y: region.y.into(),
-            width: region.width.into(),
-            height: region.height.into(),
-        })
+        self.place.region(open.device.regions().iter().map(|region| {
+            let (x, y) = (region.x.into(), region.y.into());
+            let (width, height) = (region.width.into(), region.height.into());
+            (region.mapping_id.as_deref(), Region { x, y, width, height })
+        }))
     }
 
     /// Sends one event; positions are already those of the guest's region. True when something went out.

@@ -1,5 +1,5 @@
 //! The input path, host to guest: what the host sends becomes an [`event::InputEvent`]; the pure
-//! modules ([`held`], [`geometry`], [`mod@pointer`], [`scroll`], [`waiting`], [`locks`]) decide, the sinks ([`ei`], [`notify`], [`wlr`])
+//! modules ([`held`], [`geometry`], [`place`], [`mod@pointer`], [`scroll`], [`waiting`], [`locks`]) decide, the sinks ([`ei`], [`notify`], [`wlr`])
 //! send.
 //! Nothing here knows of windows, surfaces or frames.
 
@@ -14,6 +14,7 @@ pub mod layouts;
 pub mod locks;
 pub mod notify;
 pub mod path;
+pub mod place;
 pub mod pointer;
 pub mod scroll;
 pub mod waiting;

@@ -27,6 +27,21 @@ pub fn wait_for<T>(what: &str, timeout: Duration, mut look: impl FnMut() -> Opti
     }
 }
 
+/// Does this where it starts processes among those of this namespace. That takes root.
+pub fn among<T: Send>(processes: &File, start: impl FnOnce() -> T + Send) -> T {
+    let started = thread::scope(|scope| {
+        // Children of this thread alone.
+        let thread = scope.spawn(|| {
+            let kind = Some(rustix::thread::LinkNameSpaceType::ProcessID);
+            rustix::thread::move_into_link_name_space(processes.as_fd(), kind)
+                .expect("tests beside a portal need root");
+            start()
+        });
+        thread.join()
+    });
+    started.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
 /// How a bridge ended.
 #[derive(Debug)]
 pub struct Ended {
@@ -117,17 +132,7 @@ impl Bridge {
         env: &[(K, V)],
         args: &[&str],
     ) -> Self {
-        let started = thread::scope(|scope| {
-            // Children of this thread alone.
-            let thread = scope.spawn(|| {
-                let kind = Some(rustix::thread::LinkNameSpaceType::ProcessID);
-                rustix::thread::move_into_link_name_space(processes.as_fd(), kind)
-                    .expect("tests beside a portal need root");
-                Self::start(host, env, args)
-            });
-            thread.join()
-        });
-        started.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        among(processes, || Self::start(host, env, args))
     }
 
     fn spawn<K: AsRef<str>, V: AsRef<str>>(mut command: Command, env: &[(K, V)], args: &[&str]) -> Self {

@@ -22,6 +22,7 @@ use crate::guest::mutter::screen_cast::{ScreenCastProxy, ScreenCastSessionProxy,
 use crate::guest::{GuestError, InputRoute, Reporter, Session, TaskGuard, Wishes, bus};
 use crate::input::ei::Scrolling;
 use crate::input::notify::{Call, Calls};
+use crate::input::place::Place;
 use crate::options::CursorMode;
 
 mod clipboard;
@@ -141,7 +142,7 @@ pub(super) async fn session(
     let keymaps = Keymaps::default();
     let (abort, aborted) = AbortHandle::new_pair();
     reporter.made(Session {
-        mapping_id,
+        place: Place { mapping_id, ..Place::default() },
         input,
         keymaps: Some(keymaps.clone()),
         clipboard: signals.is_some().then(|| asks.clone()),

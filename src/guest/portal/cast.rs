@@ -17,7 +17,7 @@ use zbus::zvariant::{ObjectPath, OwnedObjectPath, Value};
 
 use crate::guest::portal::clipboard;
 use crate::guest::portal::proxies::{ClosedStream, Options, RemoteDesktopProxy, ScreenCastProxy, SessionProxy};
-use crate::guest::portal::request::{Results, ask, handle_token, refusal, refused};
+use crate::guest::portal::request::{Results, UNKNOWN_WAY, ask, handle_token, refusal, refused};
 use crate::guest::portal::streams::{self, Shared};
 use crate::guest::portal::token::TokenFile;
 use crate::guest::{GuestError, Kind, Patience, Reporter, Wishes, bus};
@@ -57,6 +57,15 @@ pub struct Cast<'a> {
     pub input: Option<OwnedFd>,
     /// The clipboard's signals, heard since before the session started.
     pub clipboard: Option<(clipboard::Clipboard<'a>, clipboard::Heard)>,
+    /// Where the permission is kept, if it was started by that and not by asking.
+    restored: Option<TokenFile>,
+}
+
+impl Cast<'_> {
+    /// Has the portal ask again next time; false when it has asked just now.
+    pub fn forget_permission(&self) -> bool {
+        self.restored.as_ref().inspect(|file| file.remove()).is_some()
+    }
 }
 
 /// Makes a session; `reporter` hears when a person may be asked.
@@ -109,7 +118,8 @@ pub async fn open<'a>(
         Some(_) if wishes.clipboard => clipboard::request(connection, &path).await,
         _ => None,
     };
-    tell_of_dialog(connection, reporter, token.is_none()).await;
+    let how = without_dialog(connection).await;
+    tell_of_dialog(how, reporter, token.is_none());
     let start = async {
         match &remote {
             Some(remote) => {
@@ -127,6 +137,10 @@ pub async fn open<'a>(
         Either::Left((started, _)) => started,
         Either::Right(_) => Err(GuestError::Ended("the portal closed the session before it had started".into())),
     };
+    let started = started.map_err(|error| match error {
+        GuestError::Denied { .. } => GuestError::Denied { how },
+        error => error,
+    });
     let mut results = started.inspect_err(|_| forget(&tokens, &token))?;
     reporter.waits(Kind::Portal.patience());
     keep(&tokens, &mut results);
@@ -143,7 +157,8 @@ pub async fn open<'a>(
         None => None,
     };
     let clipboard = clipboard.filter(|_| is_true(&results, "clipboard_enabled"));
-    Ok(Cast { session, closed, remote: opened.into(), stream, input, clipboard })
+    let restored = tokens.filter(|_| token.is_some());
+    Ok(Cast { session, closed, remote: opened.into(), stream, input, clipboard, restored })
 }
 
 /// The portal's way in for input; `None` where it has none that can be used.
@@ -167,21 +182,25 @@ async fn remote_desktop(connection: &Connection) -> Result<Option<RemoteDesktopP
 /// So long a person has to answer a dialog.
 const FOR_A_PERSON: Duration = Duration::from_secs(60);
 
-/// A person may be asked from here on: says so, and how it goes without, and lets the answer take its time.
-async fn tell_of_dialog(connection: &Connection, reporter: &Reporter<'_>, is_likely: bool) {
+/// How the portal is told to ask nobody.
+async fn without_dialog(connection: &Connection) -> &'static str {
     let has = async |name: &'static str| {
         let bus = DBusProxy::new(connection).await.ok()?;
         bus.name_has_owner(name.try_into().ok()?).await.ok().filter(|has| *has)
     };
-    let how = if has("org.kde.KWin").await.is_some() {
+    if has("org.kde.KWin").await.is_some() {
         "or beforehand by `flatpak permission-set kde-authorized remote-desktop \"\" yes` (KDE Plasma 6.3 or later)"
     } else if has("org.gnome.Mutter.ScreenCast").await.is_some() {
         "or use --guest mutter, which asks nobody"
     } else if has("org.freedesktop.impl.portal.desktop.wlr").await.is_some() {
         "or set chooser_type=none and output_name in xdg-desktop-portal-wlr's config"
     } else {
-        "or see how the portal of this desktop is told to ask nobody"
-    };
+        UNKNOWN_WAY
+    }
+}
+
+/// A person may be asked from here on: says so, and how it goes without, and lets the answer take its time.
+fn tell_of_dialog(how: &str, reporter: &Reporter<'_>, is_likely: bool) {
     if is_likely {
         info!("the portal may be asking at the guest whether its screen is to be shared; allow it there, {how}");
     }
@@ -283,9 +302,15 @@ fn keep(tokens: &Option<TokenFile>, results: &mut Results) {
 }
 
 fn tell_choice(all: &[Shared], stream: &Shared, is_wanted: bool, monitor: Option<&str>) {
-    let name = stream.mapping_id.as_deref().or(stream.id.as_deref()).unwrap_or("without a name");
+    let name = stream.name().unwrap_or("one without a name");
     if let (false, Some(monitor)) = (is_wanted, monitor) {
-        warn!("the portal shares no monitor {monitor}; showing {name} instead");
+        if all.iter().any(|stream| stream.name().is_some()) {
+            warn!("the portal shares no monitor {monitor}; showing {name} instead");
+        } else if all.len() > 1 {
+            warn!("the portal does not say which of its {} monitors is {monitor}; showing the first", all.len());
+        } else {
+            debug!("the portal does not say whether this is {monitor}");
+        }
     } else if all.len() > 1 {
         info!("the portal shares {} screens; showing {name} (--monitor NAME chooses)", all.len());
     }

@@ -32,7 +32,7 @@ pub(super) async fn session(
     reporter: &Reporter<'_>,
 ) -> Result<String, GuestError> {
     let asked = Asked { wishes, with_input: true, name: "portal" };
-    let Cast { session, mut closed, remote, stream, input, clipboard } =
+    let Cast { session, mut closed, remote, stream, input, clipboard, .. } =
         cast::open(connection, &asked, reporter).await?;
     let asks = Asks::default();
     let (abort, aborted) = AbortHandle::new_pair();
@@ -40,7 +40,7 @@ pub(super) async fn session(
     let eis = |socket| InputRoute::Eis { socket, scrolling: Scrolling::Plain, fingers: None };
     reporter.made(Session {
         remote: Some(remote),
-        mapping_id: stream.mapping_id.clone(),
+        place: stream.place(),
         input: input.map_or(InputRoute::None, eis),
         clipboard: clipboard.is_some().then(|| asks.clone()),
         ..Session::of(stream.target(), format!("the desktop's portal, {kind}"), TaskGuard(abort))

@@ -14,6 +14,9 @@ use crate::guest::{GuestError, bus};
 /// What a request brings.
 pub type Results = HashMap<String, OwnedValue>;
 
+/// How a portal that is not known is told to ask nobody.
+pub const UNKNOWN_WAY: &str = "or see how the portal of this desktop is told to ask nobody";
+
 /// A word that names one object of ours on the bus.
 pub fn handle_token() -> String {
     static LAST: AtomicU32 = AtomicU32::new(0);
@@ -50,7 +53,7 @@ pub async fn ask(
     let answer = response.args().map_err(&refused)?;
     match answer.response {
         0 => Ok(answer.results),
-        1 => Err(GuestError::Denied),
+        1 => Err(GuestError::Denied { how: UNKNOWN_WAY }),
         _ => Err(refusal(name, "it ended without a result")),
     }
 }

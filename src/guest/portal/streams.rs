@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use zbus::zvariant::{OwnedValue, Value};
 
+use crate::input::place::Place;
 use crate::video::target::Target;
 
 /// `source_type` of a monitor.
@@ -29,6 +30,16 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// What people call it.
+    pub fn name(&self) -> Option<&str> {
+        self.mapping_id.as_deref().or(self.id.as_deref())
+    }
+
+    /// What is known of its region in the input protocol.
+    pub fn place(&self) -> Place {
+        Place { mapping_id: self.mapping_id.clone(), position: self.position, size: self.size }
+    }
+
     /// The node that carries its frames.
     pub fn target(&self) -> Target {
         Target { id: self.node, serial: self.serial }

@@ -49,8 +49,8 @@ pub enum Fixed {
     /// There is no zwlr_output_manager_v1.
     #[error("its compositor has no zwlr_output_manager_v1")]
     NoManager,
-    /// No output is headless.
-    #[error("none of its outputs is headless")]
+    /// What is shown is no headless output.
+    #[error("it is not headless")]
     NoHeadless,
     /// The compositor would not.
     #[error("it refused {0}x{1}")]
@@ -63,9 +63,51 @@ impl From<Lost> for Fixed {
     }
 }
 
-/// Gives the guest's headless output each size that is wanted, for as long as this is polled; it never ends.
-pub async fn follow(socket: UnixStream, wanted: &Latest<Mode>) -> std::convert::Infallible {
-    match try_follow(socket, wanted).await {
+/// The guest's outputs, as its compositor tells of them.
+pub struct Heads(Client<Outputs>);
+
+impl Heads {
+    /// Asks a compositor for its outputs, on a connected socket that does not block.
+    ///
+    /// # Errors
+    ///
+    /// Why they are not to be had.
+    pub async fn open(socket: UnixStream) -> Result<Self, Fixed> {
+        let mut client = Client::new(socket, Outputs::default())?;
+        client.connection.display().get_registry(&client.queue.handle(), ());
+        // The globals, then the outputs.
+        client.answered().await?;
+        if client.state.manager.is_none() {
+            return Err(Fixed::NoManager);
+        }
+        client.answered().await?;
+        Ok(Self(client))
+    }
+
+    /// How many show something.
+    pub fn count(&self) -> usize {
+        self.enabled().count()
+    }
+
+    /// The output whose top left corner is here, in logical pixels; of several that mirror each other, the preferred one.
+    pub fn at(&self, position: (i32, i32), preferred: Option<&str>) -> Option<&str> {
+        let here = || self.enabled().filter(|head| head.position == position).map(|head| head.name.as_str());
+        here().find(|name| Some(*name) == preferred).or_else(|| here().next())
+    }
+
+    fn enabled(&self) -> impl Iterator<Item = &Head> {
+        self.0.state.heads.iter().filter(|head| head.enabled)
+    }
+}
+
+/// Gives the guest's headless output each size that is wanted, for as long as this is polled; it never ends. The one of
+/// that name, or the first.
+pub async fn follow(
+    heads: Result<Heads, Fixed>,
+    name: Option<String>,
+    wanted: &Latest<Mode>,
+) -> std::convert::Infallible {
+    match try_follow(heads, name, wanted).await {
         Ok(never) => match never {},
         Err(Fixed::Gone(why)) => debug!(why, "the guest's outputs are not told of any more"),
         Err(why) => info!("the guest's output keeps its size ({why}): the picture is scaled to the window"),
@@ -73,15 +115,13 @@ pub async fn follow(socket: UnixStream, wanted: &Latest<Mode>) -> std::convert::
     std::future::pending().await
 }
 
-async fn try_follow(socket: UnixStream, wanted: &Latest<Mode>) -> Result<std::convert::Infallible, Fixed> {
-    let mut client = Client::new(socket, Outputs::default())?;
-    client.connection.display().get_registry(&client.queue.handle(), ());
-    // The globals, then the outputs.
-    client.answered().await?;
-    if client.state.manager.is_none() {
-        return Err(Fixed::NoManager);
-    }
-    client.answered().await?;
+async fn try_follow(
+    heads: Result<Heads, Fixed>,
+    name: Option<String>,
+    wanted: &Latest<Mode>,
+) -> Result<std::convert::Infallible, Fixed> {
+    let Heads(mut client) = heads?;
+    client.state.shown = name;
     loop {
         let mode = {
             let (wish, reading) = (pin!(wanted.next()), pin!(client.read_on()));
@@ -114,7 +154,9 @@ impl Client<Outputs> {
     async fn try_set(&mut self, mode: Mode) -> Result<Outcome, Fixed> {
         let queue = self.queue.handle();
         let manager = self.state.manager.as_ref().ok_or(Fixed::NoManager)?;
-        let ours = self.state.heads.iter().position(Head::is_headless).ok_or(Fixed::NoHeadless)?;
+        let is_ours =
+            |head: &Head| head.is_headless() && self.state.shown.as_ref().is_none_or(|shown| *shown == head.name);
+        let ours = self.state.heads.iter().position(is_ours).ok_or(Fixed::NoHeadless)?;
         if self.state.mode(&self.state.heads[ours]) == Some(mode) {
             // Whoever records it would begin anew for nothing.
             return Ok(Outcome::Succeeded);
@@ -157,6 +199,8 @@ struct Head {
     proxy: ZwlrOutputHeadV1,
     name: String,
     enabled: bool,
+    /// Its top left corner, in logical pixels.
+    position: (i32, i32),
     mode: Option<ZwlrOutputModeV1>,
 }
 
@@ -174,6 +218,8 @@ struct Outputs {
     modes: Vec<(ZwlrOutputModeV1, Mode)>,
     serial: u32,
     outcome: Option<Outcome>,
+    /// The one that is shown, where that is known.
+    shown: Option<String>,
 }
 
 impl Outputs {
@@ -212,7 +258,13 @@ impl Dispatch<ZwlrOutputManagerV1, ()> for Outputs {
     ) {
         match event {
             zwlr_output_manager_v1::Event::Head { head } => {
-                outputs.heads.push(Head { proxy: head, name: String::new(), enabled: false, mode: None });
+                outputs.heads.push(Head {
+                    proxy: head,
+                    name: String::new(),
+                    enabled: false,
+                    position: (0, 0),
+                    mode: None,
+                });
             }
             zwlr_output_manager_v1::Event::Done { serial } => outputs.serial = serial,
             _ => {}
@@ -237,6 +289,7 @@ impl Dispatch<ZwlrOutputHeadV1, ()> for Outputs {
         match event {
             zwlr_output_head_v1::Event::Name { name } => outputs.heads[index].name = name,
             zwlr_output_head_v1::Event::Enabled { enabled } => outputs.heads[index].enabled = enabled != 0,
+            zwlr_output_head_v1::Event::Position { x, y } => outputs.heads[index].position = (x, y),
             zwlr_output_head_v1::Event::Mode { mode } => {
                 outputs.modes.push((mode, Mode { width: 0, height: 0, refresh: 0 }));
             }

@@ -159,7 +159,8 @@ impl SwayGuest {
         Self::start_with(width, height, &[])
     }
 
-    /// As [`start`](Self::start), with environment variables for `scripts/guest-sway`: `("WB_AGAIN", "1")`, `WLR_*`.
+    /// As [`start`](Self::start), with environment variables for `scripts/guest-sway`: `("WB_AGAIN", "1")`, `WB_SHOWN`,
+    /// `WB_CHOOSER`, `WLR_*`.
     ///
     /// # Panics
     /// With its logs, when it does not start.
@@ -209,7 +210,7 @@ impl Kwin {
         Self::start_with(width, height, &[])
     }
 
-    /// As [`start`](Self::start), with environment variables for `scripts/guest-kwin`: `("WB_GRANTED", "0")`.
+    /// As [`start`](Self::start), with environment variables for `scripts/guest-kwin`: `("WB_GRANTED", "0")`, `WB_OUTPUTS`.
     ///
     /// # Panics
     /// With its logs, when it does not start.
@@ -226,6 +227,11 @@ impl Kwin {
     /// The namespace of its processes: a portal talks to nobody whose process it cannot see.
     pub fn processes(&self) -> File {
         self.session.processes()
+    }
+
+    /// Its run directory.
+    pub fn dir(&self) -> &Path {
+        self.session.dir()
     }
 
     /// The socket for its Wayland clients, such as [`Canvas`](crate::Canvas).
