@@ -353,6 +353,14 @@ fn a_gamescope_whose_socket_is_not_known_is_shown() {
     assert!(ended.log.contains("session with gamescope, no input"), "{}", ended.log);
 }
 
+#[test]
+fn a_gamescope_at_rest_is_told_from_one_that_is_not_there() {
+    let world = World::new();
+    let _game = world.producer(ProducerOptions::gamescope(640, 360));
+    let ended = world.bridge(&[&["--guest", "gamescope"], &BRIEFLY[..]].concat()).ended();
+    no_guest(&ended, &["no guest within 0.7 s", "gamescope sends no picture; it does when its game draws again"]);
+}
+
 /// Its pictures are without a pointer, and nothing comes beside them.
 #[test]
 fn a_gamescope_has_a_plain_pointer_where_the_host_is_to_show_one() {

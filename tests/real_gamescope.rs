@@ -3,10 +3,13 @@
 
 mod common;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use common::desktops::{HostKind, RealHost, shows_in, soon};
+use common::world::{LINEAR, XR24, wolf};
 use common::{Bridge, Ended, wait_for};
+use fake_host::{BufferKind, Dmabuf, ImportPolicy};
 use lab::{Canvas, Gamescope, Hands, Image, Seen, keys};
 
 /// The size of all of them: the window's in gamescope, which tells it none, gamescope's, and so the host's where nothing is scaled.
@@ -19,11 +22,17 @@ fn host((width, height): (u32, u32)) -> RealHost {
 
 /// A bridge from there to that host, with the EIS socket of this one in its environment, as what runs in it has.
 fn bridge(guest: &Gamescope, number: usize, host: &RealHost, args: &[&str]) -> Bridge {
+    bridge_to(guest, number, &host.socket(), args)
+}
+
+/// The same, to the host at this socket.
+fn bridge_to(guest: &Gamescope, number: usize, host: &Path, args: &[&str]) -> Bridge {
     let env = [guest.env(), vec![("LIBEI_SOCKET", guest.eis_socket(number))]].concat();
-    Bridge::start(&host.socket(), &env, args)
+    Bridge::start(host, &env, args)
 }
 
 /// A window in this one of them that has the focus. One that comes while gamescope starts is not seen before it draws again.
+/// It shows this picture and no other: gamescope looks into a buffer of shared memory once.
 fn window(guest: &Gamescope, number: usize, seed: u32) -> Canvas {
     let canvas = Canvas::open(&guest.wayland_socket(number), seed);
     let is_there = |seen: &Seen| (seen.size == SIZE && seen.shown > 0 && seen.keyboard).then_some(());
@@ -81,10 +90,10 @@ fn gamescope_is_found_and_shown_and_used() {
     assert!(log.contains("the guest is gamescope: PipeWire has a node of that name"), "{log}");
     assert!(log.contains("session with gamescope, input by EIS"), "{log}");
     println!("{}", log.lines().find(|line| line.contains("frames of 640x480")).unwrap_or(&log));
-    for seed in [7, 8] {
-        canvas.show(seed);
-        shows(&host, seed);
-    }
+    shows(&host, 7);
+    drop(canvas);
+    let canvas = window(&guest, 0, 8);
+    shows(&host, 8);
 
     let mut hands = host.hands();
     for at in [(320.0, 240.0), (0.0, 0.0), (639.0, 0.0), (0.0, 479.0), (639.0, 479.0)] {
@@ -159,6 +168,43 @@ fn an_x11_program_in_gamescope_is_used() {
     is_well(&bridge.end());
 }
 
+/// Without a GPU what gamescope exports are no DMA-BUFs to the kernel, but it offers, allocates and lays them out as such.
+#[test]
+fn dmabufs_of_gamescope_are_passed_on_and_others_asked_for_where_they_are_refused() {
+    if lab::skip() {
+        return;
+    }
+    let guest = Gamescope::start(SIZE.0, SIZE.1, 1);
+    for (seed, import) in [(7, ImportPolicy::Accept), (8, ImportPolicy::RefuseAll)] {
+        let canvas = window(&guest, 0, seed);
+        let is_refused = import == ImportPolicy::RefuseAll;
+        let host = wolf().dmabuf(Dmabuf::feedback(5, 0, vec![(XR24, LINEAR)])).import(import).start().unwrap();
+        let bridge = bridge_to(&guest, 0, host.socket(), &[]);
+        let expected = Image::pattern(SIZE.0, SIZE.1, seed);
+        wait_for("the picture", soon(), || {
+            // The refused picture does not come again.
+            canvas.redraw();
+            let stride = match host.look(|seen| seen.last_frame().and_then(|frame| frame.kind().cloned()))? {
+                BufferKind::Dmabuf(buffer) => {
+                    assert_eq!((buffer.fourcc, buffer.modifier, is_refused), (XR24, LINEAR, false));
+                    buffer.planes[0].stride
+                }
+                BufferKind::Shm(buffer) if is_refused => buffer.stride.cast_unsigned(),
+                other => panic!("{other:?}"),
+            };
+            let is_shown = |y: u32| {
+                let row = host.plane_bytes(0, u64::from(y * stride), SIZE.0 as usize * 4).unwrap_or_default();
+                let pixels = row.chunks_exact(4).map(|it| u32::from_le_bytes([it[0], it[1], it[2], 0]));
+                pixels.eq((0..SIZE.0).map(|x| expected.pixel(x, y) & 0xff_ffff))
+            };
+            (0..SIZE.1).step_by(7).all(is_shown).then_some(())
+        });
+        println!("{}", bridge.log().lines().rfind(|line| line.contains("frames of 640x480")).unwrap_or_default());
+        is_well(&bridge.end());
+        host.look(|seen| assert_eq!(seen.oddities, Vec::<String>::new()));
+    }
+}
+
 /// gamescope sends each picture once: another bridge beside one at rest waits for the next.
 #[test]
 fn a_bridge_that_is_started_anew_shows_what_is_drawn_next() {
@@ -166,18 +212,11 @@ fn a_bridge_that_is_started_anew_shows_what_is_drawn_next() {
         return;
     }
     let guest = Gamescope::start(SIZE.0, SIZE.1, 1);
-    let canvas = window(&guest, 0, 7);
     let host = host(SIZE);
-    // gamescope looks into a buffer of shared memory once, and the window has two.
-    for seed in [7, 8] {
-        let began = Instant::now();
+    for seed in [7, 8, 9] {
         let bridge = bridge(&guest, 0, &host, &[]);
-        if seed != 7 {
-            wait_for("the stream", soon(), || bridge.log().contains("new=Streaming").then_some(()));
-            canvas.show(seed);
-        }
-        shows_something(&bridge);
-        println!("start to first frame: {:.0?}", began.elapsed());
+        wait_for("the stream", soon(), || bridge.log().contains("new=Streaming").then_some(()));
+        let _canvas = window(&guest, 0, seed);
         shows(&host, seed);
         is_well(&bridge.end());
     }

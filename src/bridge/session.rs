@@ -136,7 +136,8 @@ impl Bridge {
                 let is_live = matches!(self.guest.state, State::Live { .. });
                 let unanswered = match &self.guest.state {
                     State::Making { why, .. } => why,
-                    _ => "it sends no picture; is its session locked or frozen?",
+                    State::Live { session, .. } => session.silence,
+                    State::Waiting(_) => guest::SILENCE,
                 };
                 let end = if is_live && !self.cast.has_window() {
                     Error::Host(format!(

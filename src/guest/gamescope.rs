@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use tracing::warn;
 
-use crate::guest::{GuestError, InputRoute, Kind, Reporter, Wishes, node};
+use crate::guest::{GuestError, InputRoute, Kind, Reporter, Session, Wishes, node};
 use crate::input::ei::Scrolling;
 
 /// Its node's name.
@@ -28,7 +28,14 @@ pub(super) async fn session(wishes: &Wishes, reporter: &Reporter<'_>) -> Result<
             InputRoute::None
         }
     };
-    node::keep(nodes, &shown, "gamescope", input, false, reporter).await
+    let description = node::describe("gamescope", &input);
+    let made = |guard| Session {
+        input,
+        shows_pointer: false,
+        silence: "gamescope sends no picture; it does when its game draws again",
+        ..Session::of(shown.target(), description, guard)
+    };
+    node::keep(nodes, &shown, reporter, made).await
 }
 
 /// What LIBEI_SOCKET says.

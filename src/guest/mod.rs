@@ -137,6 +137,9 @@ pub enum InputRoute {
     None,
 }
 
+/// What is likely wrong where a guest sends no picture.
+pub const SILENCE: &str = "it sends no picture; is its session locked or frozen?";
+
 /// One screencast and input connection to a guest. It ends when it is dropped.
 #[derive(Debug)]
 pub struct Session {
@@ -167,6 +170,8 @@ pub struct Session {
     pub damage_in_pixels: bool,
     /// Whether its pictures, or what comes beside them, show its pointer at all.
     pub shows_pointer: bool,
+    /// What is wrong where it sends no picture.
+    pub silence: &'static str,
     /// Stops the tasks that keep the session alive.
     pub guard: TaskGuard,
 }
@@ -188,6 +193,7 @@ impl Session {
             output: None,
             damage_in_pixels: true,
             shows_pointer: true,
+            silence: SILENCE,
             guard,
         }
     }

@@ -17,8 +17,8 @@ pub(super) async fn session(wishes: &Wishes, reporter: &Reporter<'_>) -> Result<
         Some(path) => eis(path, Scrolling::Plain).await?,
         None => InputRoute::None,
     };
-    let what = format!("the PipeWire node {}", node.name);
-    keep(nodes, &node, &what, input, true, reporter).await
+    let description = describe(&format!("the PipeWire node {}", node.name), &input);
+    keep(nodes, &node, reporter, |guard| Session { input, ..Session::of(node.target(), description, guard) }).await
 }
 
 /// The nodes that there are.
@@ -32,22 +32,21 @@ pub(super) async fn eis(path: &Path, scrolling: Scrolling) -> Result<InputRoute,
     Ok(InputRoute::Eis { socket, scrolling, fingers: None })
 }
 
-/// Reports a session with this node, and keeps it until that is gone.
+/// For the log.
+pub(super) fn describe(what: &str, input: &InputRoute) -> String {
+    let input = if matches!(input, InputRoute::None) { "no input" } else { "input by EIS" };
+    format!("{what}, {input}")
+}
+
+/// Reports the session with this node that `made` makes, and keeps it until the node is gone.
 pub(super) async fn keep(
     nodes: Nodes,
     node: &Node,
-    what: &str,
-    input: InputRoute,
-    shows_pointer: bool,
     reporter: &Reporter<'_>,
+    made: impl FnOnce(TaskGuard) -> Session,
 ) -> Result<String, GuestError> {
-    let kind = if matches!(input, InputRoute::None) { "no input" } else { "input by EIS" };
     let (abort, ended) = AbortHandle::new_pair();
-    reporter.made(Session {
-        input,
-        shows_pointer,
-        ..Session::of(node.target(), format!("{what}, {kind}"), TaskGuard(abort))
-    });
+    reporter.made(made(TaskGuard(abort)));
     Ok(Abortable::new(nodes.gone(node.id), ended).await.unwrap_or_else(|_| "ended by us".to_owned()))
 }
 

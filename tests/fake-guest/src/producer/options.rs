@@ -277,7 +277,8 @@ pub struct ProducerOptions {
 }
 
 impl ProducerOptions {
-    /// gamescope's node, of this size: BGRx and NV12, LINEAR or plain, and no meta but the header.
+    /// gamescope's node, of this size: BGRx and NV12, LINEAR or plain, and no meta but the header. (The real one leaves the
+    /// choice of the modifier to PipeWire, and has a size where this has a range of one.)
     pub fn gamescope(width: u32, height: u32) -> Self {
         let nv12 = Pixels::Other(sys::SPA_VIDEO_FORMAT_NV12);
         let of = |pixels| [Offer::dmabuf(pixels, &[0]), Offer::plain(pixels)];
