@@ -529,6 +529,12 @@ fn a_guest_of_another_kind_that_comes_instead_is_found() {
     wait_for("the loss", SOON, || bridge.log().contains("no GNOME Shell on the session bus").then_some(()));
     let game = Producer::start(&guest.pipewire.socket(), ProducerOptions::gamescope(640, 360)).unwrap();
     common::picture(&bridge, &host, &game, Fill::Coded(2));
+    // Another of the same kind is no news.
+    let losses = bridge.log().matches("; trying again").count();
+    drop(game);
+    wait_for("another loss", SOON, || (bridge.log().matches("; trying again").count() > losses).then_some(()));
+    let game = Producer::start(&guest.pipewire.socket(), ProducerOptions::gamescope(640, 360)).unwrap();
+    common::picture(&bridge, &host, &game, Fill::Coded(3));
     let log = bridge.end().log;
     assert_eq!(log.matches("the guest is ").count(), 2, "said once each: {log}");
     assert!(log.contains("looked in vain for gamescope and for a desktop portal, too"), "{log}");
