@@ -15,6 +15,8 @@ pub enum Source {
     Gnome(Suite),
     /// A real sway's.
     Sway,
+    /// A real KWin's, which records nothing unless a GPU draws it.
+    Kwin,
 }
 
 /// Frames of one kind.
@@ -50,7 +52,7 @@ const fn frames(name: &'static str, width: u32, height: u32, frames: Frames) -> 
 
 /// All of them. Each buffer is a file of its own, as Mutter's are; or all share one; or they are memory without a file, as
 /// what PipeWire itself allocates is to its consumers, which every peer has to copy; or they are DMA-BUFs of a GPU.
-pub const CASES: [Case; 10] = [
+pub const CASES: [Case; 11] = [
     frames("memfd-720p60", 1280, 720, PLAIN),
     frames("memfd-1080p60", 1920, 1080, PLAIN),
     frames("memfd-2160p60", 3840, 2160, PLAIN),
@@ -67,6 +69,7 @@ pub const CASES: [Case; 10] = [
     },
     // Its portal, and what that needs to hand a stream to another program, is not the peers' to know.
     Case { name: "sway-720p60", size: (1280, 720), source: Source::Sway, peers: &[Peer::Bridge] },
+    Case { name: "kwin-720p60", size: (1280, 720), source: Source::Kwin, peers: &[Peer::Bridge] },
 ];
 
 const _: () = assert!(PEERS.len() == GST_PEERS.len() + 1);
@@ -74,7 +77,12 @@ const _: () = assert!(PEERS.len() == GST_PEERS.len() + 1);
 impl Case {
     /// It needs a GPU: the virtual machine has one.
     pub fn needs_gpu(&self) -> bool {
-        matches!(self.source, Source::Frames(Frames { dmabuf: true, .. }))
+        self.is_drawn_on_gpu() || matches!(self.source, Source::Frames(Frames { dmabuf: true, .. }))
+    }
+
+    /// Its frames are DMA-BUFs that a GPU draws; else a CPU does.
+    pub fn is_drawn_on_gpu(&self) -> bool {
+        matches!(self.source, Source::Kwin)
     }
 
     /// It needs a real desktop.
@@ -86,12 +94,9 @@ impl Case {
     pub fn host(&self) -> Builder {
         let output = Output::new(self.size.0 as i32, self.size.1 as i32, 60_000);
         let host = FakeHost::builder().wolf().output(output).blind();
-        // GStreamer has no word for DRM_FORMAT_MOD_INVALID: with that alone it would not take part.
-        if self.needs_gpu() {
-            host.dmabuf(Dmabuf::feedback(5, 0, vec![(fourcc::XRGB8888, modifier::LINEAR)]))
-        } else {
-            host
-        }
+        // GStreamer has no word for DRM_FORMAT_MOD_INVALID: with that alone it would not take part. KWin's GPU knows no other.
+        let modifier = if self.is_drawn_on_gpu() { modifier::INVALID } else { modifier::LINEAR };
+        if self.needs_gpu() { host.dmabuf(Dmabuf::feedback(5, 0, vec![(fourcc::XRGB8888, modifier)])) } else { host }
     }
 }
 

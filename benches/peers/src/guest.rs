@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fake_guest::{FakeGuest, GuestOptions, Linker, MutterOptions, PipeWireDaemon, Producer, read_time_code};
-use lab::{Canvas, Gnome, Suite, SwayGuest, pattern};
+use lab::{Canvas, Gnome, Kwin, Suite, SwayGuest, pattern};
 use tempfile::TempDir;
 
 use crate::case::{Case, Frames, Source};
@@ -57,27 +57,34 @@ enum Kind {
 pub enum Desktop {
     Gnome(Gnome),
     Sway(SwayGuest),
+    Kwin(Kwin),
 }
 
 impl Desktop {
-    fn env(&self) -> Vec<(&'static str, String)> {
+    /// What its clients have in their environment.
+    pub fn env(&self) -> Vec<(&'static str, String)> {
         match self {
             Self::Gnome(gnome) => gnome.env(),
             Self::Sway(sway) => sway.env(),
+            Self::Kwin(kwin) => kwin.env(),
         }
     }
 
-    fn wayland_socket(&self) -> PathBuf {
+    /// The socket for its Wayland clients.
+    pub fn wayland_socket(&self) -> PathBuf {
         match self {
             Self::Gnome(gnome) => gnome.wayland_socket(),
             Self::Sway(sway) => sway.socket(),
+            Self::Kwin(kwin) => kwin.wayland_socket(),
         }
     }
 
-    fn log(&self) -> String {
+    /// All its logs.
+    pub fn log(&self) -> String {
         match self {
             Self::Gnome(gnome) => gnome.log(),
             Self::Sway(sway) => sway.log(),
+            Self::Kwin(kwin) => kwin.log(),
         }
     }
 
@@ -86,6 +93,7 @@ impl Desktop {
         match self {
             Self::Gnome(_) => None,
             Self::Sway(sway) => Some(sway.processes()),
+            Self::Kwin(kwin) => Some(kwin.processes()),
         }
     }
 
@@ -98,6 +106,7 @@ impl Desktop {
                 .into_iter()
                 .chain([sway.socket().display().to_string()])
                 .collect(),
+            Self::Kwin(_) => ["--guest", "portal"].map(String::from).into(),
         }
     }
 }
@@ -112,6 +121,7 @@ impl Guest {
             Source::Frames(frames) => Self::frames(frames, case.size, peer)?,
             Source::Gnome(suite) => Self::gnome(suite, peer)?,
             Source::Sway => Self::desktop(Desktop::Sway(SwayGuest::start(case.size.0, case.size.1))),
+            Source::Kwin => Self::desktop(Desktop::Kwin(Kwin::start(case.size.0, case.size.1))),
         };
         Ok(Self { size: case.size, kind })
     }
@@ -223,12 +233,11 @@ impl Guest {
         }
     }
 
-    /// Where the bytes that tell a frame's time are, from its first pixel on, in rows without padding.
-    pub fn look_at(case: &Case) -> u64 {
-        match case.source {
-            Source::Frames(_) => 0,
-            _ => u64::from(LOOK_AT.1 * case.size.0 + LOOK_AT.0) * 4,
-        }
+    /// Where the bytes that tell a frame's time are: the pixel, and how many bytes that is from the first one on, in rows
+    /// without padding.
+    pub fn look_at(case: &Case) -> ((u32, u32), u64) {
+        let (x, y) = if case.needs_desktop() { LOOK_AT } else { (0, 0) };
+        ((x, y), u64::from(y * case.size.0 + x) * 4)
     }
 
     /// The names that the guest's own memory has among files: what a peer commits under another one is a copy.

@@ -11,7 +11,7 @@ use fake_host::FakeHost;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::case::Case;
-use crate::glance;
+use crate::glance::{Eyes, Place};
 use crate::guest::{Code, Guest};
 use crate::peer::{Peer, Places, Running};
 
@@ -53,14 +53,15 @@ struct Arrival {
     file: String,
 }
 
-fn now() -> i64 {
+/// CLOCK_MONOTONIC, ns.
+pub fn now() -> i64 {
     let now = clock_gettime(ClockId::Monotonic);
     now.tv_sec * 1_000_000_000 + now.tv_nsec
 }
 
-fn arrival(file: BorrowedFd<'_>, offset: u64) -> Arrival {
+fn arrival(eyes: &Eyes, file: BorrowedFd<'_>, place: Place) -> Arrival {
     let at = now();
-    let code = glance::read(file, offset);
+    let code = eyes.read(file, place);
     let file = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap_or_default();
     Arrival { at, code, file: file.to_string_lossy().into_owned() }
 }
@@ -107,9 +108,10 @@ fn show(running: &mut Running, host: &FakeHost, arrivals: &Mutex<Vec<Arrival>>) 
 pub fn run(case: &Case, peer: Peer, bridge: &Path, length: Duration) -> Result<Sample, String> {
     let arrivals = Arc::new(Mutex::new(Vec::with_capacity(1 << 16)));
     let noted = arrivals.clone();
-    let look_at = Guest::look_at(case);
+    let (look_at, from_start) = Guest::look_at(case);
+    let eyes = Eyes::new(case.is_drawn_on_gpu()).map_err(|error| format!("no GPU to look at: {error}"))?;
     let note = move |file: BorrowedFd<'_>, offset| {
-        let arrival = arrival(file, offset + look_at);
+        let arrival = arrival(&eyes, file, Place { pixel: look_at, offset: offset + from_start });
         noted.lock().unwrap_or_else(PoisonError::into_inner).push(arrival);
     };
     let dir = tempfile::tempdir().map_err(|error| error.to_string())?;

@@ -103,6 +103,8 @@ fn bridge(case: &Case, guest: &Guest, places: Places<'_>) -> Command {
     for name in ["WAYLAND_DISPLAY", "DISPLAY", "PIPEWIRE_REMOTE"] {
         command.env_remove(name);
     }
+    // for a portal's permission
+    command.env("XDG_STATE_HOME", places.dir);
     command
 }
 
@@ -154,7 +156,7 @@ fn devkit(guest: &mut Guest, places: Places<'_>, soon: Duration) -> Result<u32, 
 }
 
 /// Starts it, among the processes of that namespace if there is one.
-fn spawn_among(mut command: Command, processes: Option<File>) -> std::io::Result<Child> {
+pub fn spawn_among(mut command: Command, processes: Option<File>) -> std::io::Result<Child> {
     let Some(processes) = processes else { return command.spawn() };
     // Children of this thread alone.
     let thread = thread::spawn(move || {

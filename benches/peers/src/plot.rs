@@ -43,6 +43,7 @@ fn label(name: &str) -> String {
         "gnome48" => "GNOME 48",
         "gnome50" => "GNOME 50",
         "sway" => "sway",
+        "kwin" => "KWin (VM)",
         // Where the processor is emulated.
         "dmabuf" => "DMA-BUF (VM)",
         memory => memory,
