@@ -4,14 +4,11 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::case::Case;
-use crate::figures::Results;
-
-/// Runs these cases inside, with the arguments that come before their names.
+/// Runs this program inside, with these arguments after the usual places; gives the file of this name that it left.
 ///
 /// # Errors
 /// Why there is no machine, or what became of it, in one line.
-pub fn run(cases: &[&Case], bridge: &Path, out: &Path, options: &[String]) -> Result<Results, String> {
+pub fn run(bridge: &Path, out: &Path, arguments: &[String], file: &str) -> Result<String, String> {
     let script = lab::scripts().join("vm");
     let built = Command::new(&script).arg("--built").output().map_err(|error| format!("scripts/vm: {error}"))?;
     if !built.status.success() {
@@ -20,10 +17,8 @@ pub fn run(cases: &[&Case], bridge: &Path, out: &Path, options: &[String]) -> Re
     let own = std::env::current_exe().map_err(|error| format!("this program: {error}"))?;
     let shared = tempfile::tempdir_in(out).map_err(|error| format!("{}: {error}", out.display()))?;
     let mut command = Command::new(script);
-    command.arg(own).arg(bridge).arg(shared.path()).args(options).args(cases.iter().map(|case| case.name));
-    command.env("WB_OUT", shared.path()).env("WB_VM_SECONDS", "300").stdin(Stdio::null()).stdout(Stdio::null());
+    command.arg(own).arg(bridge).arg(shared.path()).args(arguments);
+    command.env("WB_OUT", shared.path()).env("WB_VM_SECONDS", "600").stdin(Stdio::null()).stdout(Stdio::null());
     let ended = command.status().map_err(|error| format!("scripts/vm: {error}"))?;
-    let told = fs::read_to_string(shared.path().join("bench.json"));
-    let told = told.map_err(|_| format!("the virtual machine left no figures ({ended})"))?;
-    Results::read(&told).ok_or_else(|| "the virtual machine left other figures than these".into())
+    fs::read_to_string(shared.path().join(file)).map_err(|_| format!("the virtual machine left no figures ({ended})"))
 }
