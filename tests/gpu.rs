@@ -23,7 +23,7 @@ static GNOME: Mutex<Option<Gnome>> = Mutex::new(None);
 
 fn with_gnome(test: impl FnOnce(&Gnome)) {
     let mut gnome = GNOME.lock().unwrap_or_else(PoisonError::into_inner);
-    if !gnome.as_mut().is_some_and(Gnome::alive) {
+    if !gnome.as_mut().is_some_and(|gnome| gnome.alive()) {
         *gnome = None;
         *gnome = Some(Gnome::start_with(Suite::Trixie, &[("WB_ANIMATIONS", "0")]));
     }

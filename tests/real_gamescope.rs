@@ -139,7 +139,8 @@ fn an_x11_program_in_gamescope_is_used() {
         return;
     }
     let mut guest = Gamescope::start(SIZE.0, SIZE.1, 1);
-    guest.run(&format!("DISPLAY={} exec stdbuf -oL xev -bw 0 -geometry {}x{}", guest.display(0), SIZE.0, SIZE.1));
+    let display = guest.display(0);
+    guest.run(&format!("DISPLAY={display} exec stdbuf -oL xev -bw 0 -geometry {}x{}", SIZE.0, SIZE.1));
     let host = host(SIZE);
     let bridge = bridge(&guest, 0, &host, &[]);
     shows_something(&bridge);

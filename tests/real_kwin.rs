@@ -27,7 +27,7 @@ struct World {
 /// With the KWin that they share.
 fn with_kwin(test: impl FnOnce(&mut Kwin)) {
     let mut kwin = KWIN.lock().unwrap_or_else(PoisonError::into_inner);
-    if !kwin.as_mut().is_some_and(Kwin::alive) {
+    if !kwin.as_mut().is_some_and(|kwin| kwin.alive()) {
         *kwin = None;
         *kwin = Some(Kwin::start(960, 540));
     }

@@ -2,7 +2,6 @@
 
 use std::{
     fmt::Write as _,
-    fs::File,
     io::{self, Read, Write},
     ops::{Deref, DerefMut},
     os::unix::net::UnixStream,
@@ -45,33 +44,14 @@ impl Gnome {
         Gnome { session: Session::start(suite, "guest-gnome", &[], env) }
     }
 
-    /// What the bridge (or any client of the guest) has in its environment: the session bus and PipeWire's folder.
-    /// `XDG_RUNTIME_DIR` is the guest's too, so the host's socket has to be named by its whole path.
-    pub fn env(&self) -> Vec<(&'static str, String)> {
-        guest_env(self.dir())
-    }
-
     /// The address of its session bus.
     pub fn bus(&self) -> String {
         format!("unix:path={}/bus", self.dir().display())
     }
 
-    /// Its run directory, at the same path inside and outside: bus, pipewire-0, wayland-0 and the logs.
-    pub fn dir(&self) -> &Path {
-        self.session.dir()
-    }
-
     /// The socket for its Wayland clients, such as [`Canvas`](crate::Canvas).
     pub fn wayland_socket(&self) -> PathBuf {
         self.dir().join("wayland-0")
-    }
-
-    /// Runs a shell command inside, in the background; its output is in [`log`](Self::log).
-    ///
-    /// # Panics
-    /// When the session has ended.
-    pub fn run(&mut self, command: &str) {
-        self.session.run(command);
     }
 
     /// Calls a method on its session bus with the machine's `gdbus`: destination, path, method, arguments in GVariant's text format.
@@ -119,32 +99,30 @@ impl Gnome {
         // 1: until the session ends.
         call("ApplyMonitorsConfig", &[serial, "1", &monitors, "@a{sv} {}"]).map(drop)
     }
-
-    /// Whether the shell still runs.
-    pub fn alive(&mut self) -> bool {
-        self.session.alive()
-    }
-
-    /// All its logs.
-    pub fn log(&self) -> String {
-        self.session.log()
-    }
-
-    /// Ends it now, as a drop would.
-    pub fn end(&mut self) {
-        self.session.end();
-    }
 }
 
-/// What a client of a guest has in its environment: the session bus and PipeWire's folder.
-pub(crate) fn guest_env(dir: &Path) -> Vec<(&'static str, String)> {
-    let dir = dir.display();
-    vec![
-        ("DBUS_SESSION_BUS_ADDRESS", format!("unix:path={dir}/bus")),
-        ("PIPEWIRE_RUNTIME_DIR", dir.to_string()),
-        ("XDG_RUNTIME_DIR", dir.to_string()),
-    ]
+/// They are sessions.
+macro_rules! session {
+    ($($desktop:ty),*) => {
+        $(
+            impl Deref for $desktop {
+                type Target = Session;
+
+                fn deref(&self) -> &Session {
+                    &self.session
+                }
+            }
+
+            impl DerefMut for $desktop {
+                fn deref_mut(&mut self) -> &mut Session {
+                    &mut self.session
+                }
+            }
+        )*
+    };
 }
+session!(Gnome, Kwin, Sway, Weston);
+pub(crate) use session;
 
 /// Headless sway as a guest: a [`Sway`] with a session bus, PipeWire and a screencast portal that records its output.
 #[derive(Debug)]
@@ -166,17 +144,6 @@ impl SwayGuest {
     /// With its logs, when it does not start.
     pub fn start_with(width: u32, height: u32, env: &[(&str, &str)]) -> Self {
         Self(Sway { session: Session::start(Suite::Forky, "guest-sway", &[&format!("{width}x{height}")], env) })
-    }
-
-    /// What the bridge (or any client of the guest) has in its environment.
-    /// `XDG_RUNTIME_DIR` is the guest's too, so the host's socket has to be named by its whole path.
-    pub fn env(&self) -> Vec<(&'static str, String)> {
-        guest_env(self.0.dir())
-    }
-
-    /// The namespace of its processes: a portal talks to nobody whose process it cannot see.
-    pub fn processes(&self) -> File {
-        self.0.session.processes()
     }
 }
 
@@ -218,43 +185,9 @@ impl Kwin {
         Kwin { session: Session::start(Suite::Trixie, "guest-kwin", &[&format!("{width}x{height}")], env) }
     }
 
-    /// What the bridge (or any client of the guest) has in its environment.
-    /// `XDG_RUNTIME_DIR` is the guest's too, so the host's socket has to be named by its whole path.
-    pub fn env(&self) -> Vec<(&'static str, String)> {
-        guest_env(self.session.dir())
-    }
-
-    /// The namespace of its processes: a portal talks to nobody whose process it cannot see.
-    pub fn processes(&self) -> File {
-        self.session.processes()
-    }
-
-    /// Its run directory.
-    pub fn dir(&self) -> &Path {
-        self.session.dir()
-    }
-
     /// The socket for its Wayland clients, such as [`Canvas`](crate::Canvas).
     pub fn wayland_socket(&self) -> PathBuf {
         self.session.dir().join("wayland-0")
-    }
-
-    /// Runs a shell command inside, in the background; its output is in [`log`](Self::log).
-    ///
-    /// # Panics
-    /// When the session has ended.
-    pub fn run(&mut self, command: &str) {
-        self.session.run(command);
-    }
-
-    /// Whether it still runs.
-    pub fn alive(&mut self) -> bool {
-        self.session.alive()
-    }
-
-    /// All its logs.
-    pub fn log(&self) -> String {
-        self.session.log()
     }
 }
 
@@ -284,11 +217,6 @@ impl Sway {
     /// The socket for its Wayland clients.
     pub fn socket(&self) -> PathBuf {
         PathBuf::from(&self.session.ready[0])
-    }
-
-    /// Its run directory.
-    pub fn dir(&self) -> &Path {
-        self.session.dir()
     }
 
     /// Gives the output another size, and waits until it has it.
@@ -346,29 +274,6 @@ impl Sway {
     /// When sway refuses.
     pub fn hands_of(&self, seat: usize) -> Hands {
         Hands::connect_to(&self.socket(), seat).unwrap_or_else(|error| panic!("no hands in sway: {error}"))
-    }
-
-    /// Runs a shell command inside, in the background.
-    ///
-    /// # Panics
-    /// When the session has ended.
-    pub fn run(&mut self, command: &str) {
-        self.session.run(command);
-    }
-
-    /// Whether it still runs.
-    pub fn alive(&mut self) -> bool {
-        self.session.alive()
-    }
-
-    /// All its logs.
-    pub fn log(&self) -> String {
-        self.session.log()
-    }
-
-    /// Ends it now, as a drop would.
-    pub fn end(&mut self) {
-        self.session.end();
     }
 }
 
@@ -439,21 +344,6 @@ impl Weston {
 
     fn outer(&self) -> &Path {
         Path::new(&self.session.ready[1])
-    }
-
-    /// Whether it still runs.
-    pub fn alive(&mut self) -> bool {
-        self.session.alive()
-    }
-
-    /// All its logs.
-    pub fn log(&self) -> String {
-        self.session.log()
-    }
-
-    /// Ends it now, as a drop would.
-    pub fn end(&mut self) {
-        self.session.end();
     }
 }
 

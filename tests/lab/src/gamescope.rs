@@ -2,17 +2,20 @@
 //! draws and types nothing itself.
 
 use std::{
+    ops::{Deref, DerefMut},
     path::{Path, PathBuf},
     process::Command,
 };
 
-use crate::{Suite, desktops::guest_env, session::Session};
+use crate::{Suite, desktops::session, session::Session};
 
 /// Headless gamescopes, each with its own Wayland socket (`xdg_shell`, no decorations), EIS socket and PipeWire node.
 #[derive(Debug)]
 pub struct Gamescope {
     session: Session,
 }
+
+session!(Gamescope);
 
 impl Gamescope {
     /// Starts so many of that size in pixels, and waits until each has started what runs in it.
@@ -37,12 +40,6 @@ impl Gamescope {
             prepare,
         );
         Self { session }
-    }
-
-    /// What the bridge (or any client of the guest) has in its environment; `LIBEI_SOCKET` is not among it.
-    /// `XDG_RUNTIME_DIR` is the guest's too, so the host's socket has to be named by its whole path.
-    pub fn env(&self) -> Vec<(&'static str, String)> {
-        guest_env(self.session.dir())
     }
 
     /// The socket for Wayland clients of this one of them, such as [`Canvas`](crate::Canvas).
@@ -80,19 +77,6 @@ impl Gamescope {
     /// Where what runs in it tells its display.
     fn told(&self, number: usize) -> PathBuf {
         self.wayland_socket(number).with_extension("display")
-    }
-
-    /// Runs a shell command inside, in the background; its output is in [`log`](Self::log).
-    ///
-    /// # Panics
-    /// When the session has ended.
-    pub fn run(&mut self, command: &str) {
-        self.session.run(command);
-    }
-
-    /// All its logs.
-    pub fn log(&self) -> String {
-        self.session.log()
     }
 }
 

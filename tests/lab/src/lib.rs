@@ -39,7 +39,7 @@ pub use gamescope::Gamescope;
 pub use hands::Hands;
 pub use image::{Difference, Image};
 pub use machine::{Machine, Process};
-pub use session::{Suite, with_libraries};
+pub use session::{Session, Suite, with_libraries};
 pub use sound::{Recording, SoundKind, SoundServer};
 
 /// The folder of the checkout's scripts.

@@ -80,7 +80,7 @@ pub fn with_libraries(root: &Path, program: &Path) -> Command {
 
 /// A running session script.
 #[derive(Debug)]
-pub(crate) struct Session {
+pub struct Session {
     script: Script,
     child: Child,
     /// `None` once it is told to end.
@@ -125,12 +125,16 @@ impl Script {
 }
 
 impl Session {
-    pub fn start(suite: Suite, script: &str, args: &[&str], env: &[(&str, &str)]) -> Self {
+    /// Starts a script of `scripts/` in that release's system, and waits until it says that it is ready.
+    ///
+    /// # Panics
+    /// With its logs, when it does not.
+    pub(crate) fn start(suite: Suite, script: &str, args: &[&str], env: &[(&str, &str)]) -> Self {
         Self::start_prepared(suite, script, args, env, |_| {})
     }
 
     /// As [`start`](Self::start), after `prepare` has put something into the run directory.
-    pub fn start_prepared(
+    pub(crate) fn start_prepared(
         suite: Suite,
         script: &str,
         args: &[&str],
@@ -144,12 +148,12 @@ impl Session {
     }
 
     /// As [`start`](Self::start), with a run directory that is made if missing, and stays.
-    pub fn start_in(run: &Path, suite: Suite, script: &str, args: &[&str]) -> Self {
+    pub(crate) fn start_in(run: &Path, suite: Suite, script: &str, args: &[&str]) -> Self {
         Self::start_script(Arc::new(Folder::Given(run.to_owned())), Script::new(suite, script, args, &[]))
     }
 
     /// Ends it, does `meanwhile`, and starts it again with all its sockets at the same places.
-    pub fn restart(&mut self, meanwhile: impl FnOnce()) {
+    pub(crate) fn restart(&mut self, meanwhile: impl FnOnce()) {
         self.end();
         meanwhile();
         for entry in fs::read_dir(self.dir()).expect("the run directory").flatten() {
@@ -206,14 +210,30 @@ impl Session {
         session
     }
 
+    /// Runs a shell command inside, in the background; its output is in [`log`](Self::log).
+    ///
+    /// # Panics
+    /// When the session has ended.
     pub fn run(&mut self, command: &str) {
         assert!(!command.contains('\n'), "one line a command");
         let stdin = self.stdin.as_mut().expect("the session runs");
         writeln!(stdin, "{command}").expect("the session runs");
     }
 
+    /// Its run directory, at the same path inside and outside: bus, pipewire-0, wayland-0 and the logs.
     pub fn dir(&self) -> &Path {
         self.run.path()
+    }
+
+    /// What the bridge, or any client of a guest, has in its environment: the session bus and PipeWire's folder.
+    /// `XDG_RUNTIME_DIR` is the guest's too, so the host's socket has to be named by its whole path.
+    pub fn env(&self) -> Vec<(&'static str, String)> {
+        let dir = self.dir().display();
+        vec![
+            ("DBUS_SESSION_BUS_ADDRESS", format!("unix:path={dir}/bus")),
+            ("PIPEWIRE_RUNTIME_DIR", dir.to_string()),
+            ("XDG_RUNTIME_DIR", dir.to_string()),
+        ]
     }
 
     /// The namespace that its processes have their numbers in, for the rest of its life.
@@ -222,6 +242,7 @@ impl Session {
         File::open(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
+    /// Whether it still runs.
     pub fn alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
@@ -246,6 +267,7 @@ impl Session {
         log
     }
 
+    /// Ends it now, as a drop would.
     pub fn end(&mut self) {
         drop(self.stdin.take());
         let began = Instant::now();
