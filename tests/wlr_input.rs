@@ -95,6 +95,15 @@ impl Driver {
     }
 }
 
+/// A sway with a window that the driver's pointer and keyboard are in.
+fn begin() -> (Sway, Canvas, Driver) {
+    let sway = Sway::start(SIZE.0, SIZE.1);
+    let canvas = window_in(&sway);
+    let mut driver = Driver::connect(&sway.socket());
+    driver.arrive(&canvas);
+    (sway, canvas, driver)
+}
+
 fn window_in(sway: &Sway) -> Canvas {
     let canvas = Canvas::open(&sway.socket(), 1);
     canvas.wait_for_size(SIZE.0, SIZE.1, SOON).unwrap();
@@ -106,10 +115,7 @@ fn everything_arrives_as_it_was_sent() {
     if lab::skip() {
         return;
     }
-    let sway = Sway::start(SIZE.0, SIZE.1);
-    let canvas = window_in(&sway);
-    let mut driver = Driver::connect(&sway.socket());
-    driver.arrive(&canvas);
+    let (_sway, canvas, mut driver) = begin();
 
     let (right, bottom) = (639.99609375, 359.99609375);
     for place in [(100.5, 70.25), (0.0, 0.0), (right, 0.0), (0.0, bottom), (right, bottom), (319.0, 5.0)] {
@@ -213,10 +219,7 @@ fn lock_keys_follow_the_host() {
     if lab::skip() {
         return;
     }
-    let sway = Sway::start(SIZE.0, SIZE.1);
-    let canvas = window_in(&sway);
-    let mut driver = Driver::connect(&sway.socket());
-    driver.arrive(&canvas);
+    let (_sway, canvas, mut driver) = begin();
     let locked = |seen: &lab::Seen| seen.modifiers().map(|(_, _, locked, _)| locked);
     driver.path.host_locks(Locks([Some(true), Some(false), None]));
     driver.until(&canvas, "Caps Lock on", |seen| (locked(seen) == Some(2)).then_some(()));
@@ -235,10 +238,7 @@ fn nothing_stays_down_when_the_guest_is_left() {
     if lab::skip() {
         return;
     }
-    let sway = Sway::start(SIZE.0, SIZE.1);
-    let canvas = window_in(&sway);
-    let mut driver = Driver::connect(&sway.socket());
-    driver.arrive(&canvas);
+    let (_sway, canvas, mut driver) = begin();
     let held = |driver: &mut Driver| {
         driver.key(keys::KEY_LEFTSHIFT, true);
         driver.key(30, true);
