@@ -202,15 +202,19 @@ pub struct Starts {
 }
 
 impl Starts {
-    /// Starts the bridge so often, one time after another, beside one guest of this kind.
+    /// Starts the bridge so often, one time after another, beside one desktop of this kind, or a new fake each time.
     pub fn measure(&mut self, way: &'static Way, bridge: &Path, rounds: u32) {
         let mut starts = Vec::new();
         // A desktop that does not start panics with its logs.
         let turn = || {
-            let inside = way.guest()?;
+            let mut inside = way.guest()?;
             let state = tempfile::tempdir().map_err(|error| error.to_string())?;
             for round in 1..=rounds {
                 eprintln!("{} ({round} of {rounds})", way.name);
+                // A fake's node brings no picture any more when it was linked six times (seen on PipeWire 0.3.65).
+                if round > 1 && !way.needs_desktop() {
+                    inside = way.guest()?;
+                }
                 starts.push(first_picture(&inside, bridge, way, state.path())?);
             }
             Ok::<(), String>(())
