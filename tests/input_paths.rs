@@ -511,3 +511,17 @@ fn of_a_hundred_fingers_those_that_there_are_slots_for_touch() {
     assert_eq!(state.violations, Vec::<String>::new());
     assert_eq!(state.held(), Vec::<String>::new());
 }
+
+/// What a frame ends must not wait for a device that it has nothing to do with.
+#[test]
+fn a_motion_arrives_though_the_other_pointer_is_paused() {
+    let mut world = World::new(PointerMode::Absolute, EisOptions::default());
+    world.ready();
+    world.eis.pause(DeviceKind::Pointer);
+    world.settle();
+    for event in [InputEvent::Motion { x: 7.0, y: 8.0 }, InputEvent::PointerFrame] {
+        world.push(event);
+    }
+    let motion = |logged: &fake_guest::Logged| logged.input == Input::MotionAbsolute(7.0, 8.0);
+    world.until("the motion", |state| (state.count(motion) == 1).then_some(()));
+}

@@ -133,7 +133,9 @@ impl Bridge {
         self.frames.pacer.arrived(Instant::now());
         if !tells_pointer {
             self.frames.drawing.missed(&Damage::Whole);
-            self.cast.came_bare(Instant::now());
+            if self.guest.is_missing() {
+                self.cast.came_bare(Instant::now());
+            }
         }
     }
 

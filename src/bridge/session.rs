@@ -102,6 +102,11 @@ impl Guest {
         self.last_failure = None;
     }
 
+    /// Whether there has been no picture since the bridge's start, or since the last session's end.
+    pub fn is_missing(&self) -> bool {
+        self.missing_since.is_some()
+    }
+
     /// When [`Bridge::check_guest`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
         let own = match &self.state {

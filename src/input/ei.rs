@@ -352,7 +352,7 @@ impl EiSink {
         (open.resumed && open.ready_at > now).then_some(open.ready_at)
     }
 
-    /// The region that points of the window go to: the stream's own by its mapping id, else the only one.
+    /// The region that points of the window go to: the stream's own, as its [`Place`] tells.
     pub fn region(&self, need: Need) -> Option<Region> {
         let open = match need {
             Need::Touch => self.touch.as_ref(),

@@ -213,7 +213,7 @@ impl InputPath {
         }
         // Nothing waits as long as the guest takes all: what came together need not go together.
         let is_first = self.waiting.is_empty() && !(self.keyboard_is_new && event.need() == Need::Keyboard);
-        if is_first && !self.is_full() && self.ready(now).has(event.need()) {
+        if is_first && !self.is_full() && self.ready(now).takes(&event) {
             note(&mut self.held, event);
             return self.send(now, now, event);
         }

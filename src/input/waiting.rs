@@ -42,6 +42,14 @@ impl Ready {
         }
     }
 
+    /// Whether this event can go now. A pointer's frame only ends what went before it, on whichever of the two.
+    pub fn takes(&self, event: &InputEvent) -> bool {
+        match event {
+            InputEvent::PointerFrame => self.absolute || self.relative,
+            event => self.has(event.need()),
+        }
+    }
+
     fn add(&mut self, need: Need) {
         match need {
             Need::Absolute => self.absolute = true,
@@ -173,7 +181,7 @@ impl Waiting {
         self.absent = self.absent.without(ready);
         let (since, event) = self.queue.front()?;
         let need = event.need();
-        let is_ready = ready.has(need);
+        let is_ready = ready.takes(event);
         if !is_ready && !self.absent.has(need) && now.saturating_duration_since(*since) < PATIENCE {
             return None;
         }

@@ -57,14 +57,19 @@ pub struct Cast<'a> {
     pub input: Option<OwnedFd>,
     /// The clipboard's signals, heard since before the session started.
     pub clipboard: Option<(clipboard::Clipboard<'a>, clipboard::Heard)>,
-    /// Where the permission is kept, if it was started by that and not by asking.
-    restored: Option<TokenFile>,
+    /// Where the permission is kept.
+    tokens: Option<TokenFile>,
+    /// It was started by that, and not by asking.
+    restored: bool,
 }
 
 impl Cast<'_> {
     /// Has the portal ask again next time; false when it has asked just now.
     pub fn forget_permission(&self) -> bool {
-        self.restored.as_ref().inspect(|file| file.remove()).is_some()
+        if let Some(file) = &self.tokens {
+            file.remove();
+        }
+        self.restored
     }
 }
 
@@ -157,8 +162,8 @@ pub async fn open<'a>(
         None => None,
     };
     let clipboard = clipboard.filter(|_| is_true(&results, "clipboard_enabled"));
-    let restored = tokens.filter(|_| token.is_some());
-    Ok(Cast { session, closed, remote: opened.into(), stream, input, clipboard, restored })
+    let restored = token.is_some();
+    Ok(Cast { session, closed, remote: opened.into(), stream, input, clipboard, tokens, restored })
 }
 
 /// The portal's way in for input; `None` where it has none that can be used.

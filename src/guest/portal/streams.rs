@@ -35,6 +35,12 @@ impl Shared {
         self.mapping_id.as_deref().or(self.id.as_deref())
     }
 
+    /// Where a monitor lies, if that can be believed: xdg-desktop-portal-wlr 0.7.0 says (0, 0) of each, and calls it no
+    /// monitor.
+    pub fn monitor_position(&self) -> Option<(i32, i32)> {
+        self.position.filter(|_| self.source_type == Some(MONITOR))
+    }
+
     /// What is known of its region in the input protocol.
     pub fn place(&self) -> Place {
         Place { mapping_id: self.mapping_id.clone(), position: self.position, size: self.size }

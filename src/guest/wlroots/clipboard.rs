@@ -63,7 +63,8 @@ impl Clipboard {
         match Self::try_open(socket).await {
             Ok(Some(clipboard)) => return Some(clipboard),
             Ok(None) => {
-                info!("going on without the clipboard: the guest's compositor has no {}", INTERFACES.join(" and no "))
+                let lacking = INTERFACES.join(" and no ");
+                info!("going on without the clipboard: the guest's compositor has no {lacking}, or no seat");
             }
             Err(Lost::Gone(why)) => debug!(why, "no clipboard: the guest's compositor went away"),
             Err(Lost::Refused(why)) => {
@@ -105,6 +106,8 @@ impl Clipboard {
         self.client.state.set_is_handled();
         self.client.state.events.push_back(GuestClipboard::Owns(None));
         self.report(&report);
+        // Who waits for a paste hears that there is none.
+        drop(self);
         std::future::pending().await
     }
 
@@ -162,6 +165,7 @@ impl Clipboard {
         let queue = self.client.queue.handle();
         let state = &mut self.client.state;
         state.is_setting = true;
+        let gives_up = mimes.is_none();
         // What is replaced is destroyed afterwards, or nobody would own the selection in between.
         let replaced = match mimes {
             Some(mimes) => {
@@ -180,7 +184,13 @@ impl Clipboard {
             replaced.destroy();
         }
         self.client.answered().await?;
-        self.client.state.set_is_handled();
+        let state = &mut self.client.state;
+        state.set_is_handled();
+        // Giving up displaces nobody: who owns it now came before, and was not told of.
+        if let Some(owned) = state.selection.as_ref().filter(|_| gives_up) {
+            let mimes = Mimes::new(owned.mimes.iter().cloned());
+            state.events.push_back(GuestClipboard::Owns(mimes));
+        }
         Ok(())
     }
 }

@@ -48,7 +48,11 @@ pub async fn session(connection: &Connection, wishes: &Wishes, reporter: &Report
         // An output that was chosen keeps the mode that it has.
         match wishes.monitor {
             None => match outputs::follow(heads, shown.clone(), &sizes).await {},
-            Some(_) => std::future::pending::<String>().await,
+            Some(_) => {
+                // Nobody would read what the compositor goes on telling.
+                drop(heads);
+                std::future::pending::<String>().await
+            }
         }
     };
     let clipboard = match wishes.clipboard {
@@ -94,7 +98,7 @@ pub async fn session(connection: &Connection, wishes: &Wishes, reporter: &Report
 ///
 /// A stored permission was for another output than the one that is wanted: it is forgotten, and the portal to be asked again.
 fn shown_output(cast: &Cast<'_>, heads: Option<&Heads>, wanted: Option<&str>) -> Result<Option<String>, GuestError> {
-    let at = |heads: &Heads| heads.at(cast.stream.position?, wanted).map(str::to_owned);
+    let at = |heads: &Heads| heads.at(cast.stream.monitor_position()?, wanted).map(str::to_owned);
     let Some((heads, shown)) = heads.and_then(|heads| Some((heads, at(heads)?))) else {
         return Ok(wanted.map(str::to_owned));
     };
