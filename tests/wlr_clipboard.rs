@@ -201,9 +201,10 @@ fn what_applications_copy_is_reported_and_read() {
             assert_eq!(served.read(TEXT).await.unwrap(), b"new");
             assert!(served.read("image/png").await.is_err());
             assert!(owner.is_owner());
-            // What is not ours cannot be given up.
+            // What is not ours cannot be given up: who owns it is told again, since that may have crossed.
             served.ask(Ask::Offer(None));
             served.offered().await;
+            served.owns(Some(&[TEXT, "UTF8_STRING"])).await;
             assert_eq!(pasted(pastes(&socket, TEXT)).await, b"new");
             drop(owner);
             served.owns(None).await;
