@@ -82,6 +82,9 @@ idle-activation-enabled=false
 X
 }
 
+# whether a portal shares screens: the frontend says so when it has found its backend
+portal_records() { property org.freedesktop.portal.Desktop /org/freedesktop/portal/desktop org.freedesktop.portal.ScreenCast AvailableSourceTypes; }
+
 # wlr_portal_config CONFIG [LINES]: for sway's portal with CONFIG as its XDG_CONFIG_HOME; it records HEADLESS-1, and asks nobody, unless
 # LINES say otherwise.
 wlr_portal_config() {

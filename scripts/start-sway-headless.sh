@@ -11,7 +11,7 @@ here=$(dirname "$(realpath "$0")")
 check_bus() { has_name org.freedesktop.DBus; }
 check_sway() { [ -S "$XDG_RUNTIME_DIR/wayland-0" ] && swaymsg -t get_outputs; }
 check_wlr() { has_name org.freedesktop.impl.portal.desktop.wlr; }
-check_portal() { property org.freedesktop.portal.Desktop /org/freedesktop/portal/desktop org.freedesktop.portal.ScreenCast AvailableSourceTypes; }
+check_portal() { portal_records; }
 
 make_sway() {
   export XDG_CURRENT_DESKTOP=sway SWAYSOCK=$run/sway.sock WLR_BACKENDS=headless WLR_LIBINPUT_NO_DEVICES=1
