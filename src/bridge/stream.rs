@@ -132,12 +132,10 @@ impl Cast {
         link.into_iter().chain(self.resizing.deadline()).chain(self.picture_deadline()).min()
     }
 
-    /// A buffer came that was to have pixels, and has none: where its format has brought none with any, its buffers may have
-    /// no memory.
+    /// A buffer came that was to have pixels, and has none, while there has been no picture yet: its format's buffers may
+    /// have no memory.
     pub fn came_bare(&mut self, now: Instant) {
-        if self.new_format.is_some() {
-            self.bare_since.get_or_insert(now);
-        }
+        self.bare_since.get_or_insert(now);
     }
 
     /// When a picture that has not come counts as lost.
